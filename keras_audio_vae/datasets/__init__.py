@@ -1,0 +1,18 @@
+"""Recordings to batches: the embedded recordings, splits, overlapping chunks, tf.data pipelines."""
+
+from keras_audio_vae.datasets.chunks import ChunkPlan, plan_chunks
+from keras_audio_vae.datasets.embedded import EMBEDDED, load
+from keras_audio_vae.datasets.pipeline import ChunkPipeline, from_folder
+from keras_audio_vae.datasets.splits import SPLITS, evaluation_part, split
+
+__all__ = [
+    "EMBEDDED",
+    "SPLITS",
+    "ChunkPipeline",
+    "ChunkPlan",
+    "evaluation_part",
+    "from_folder",
+    "load",
+    "plan_chunks",
+    "split",
+]

@@ -1,0 +1,188 @@
+"""One loop over whole recordings: what the model makes of each, and what the baselines do."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from keras_audio_vae.errors import UserError
+from keras_audio_vae.metrics.baselines import BASELINES, Baseline
+from keras_audio_vae.metrics.latents import active_units, bits_per_second, fit_frames, kl_nats_per_frame
+from keras_audio_vae.metrics.reconstruction import MEASURES, Measure
+from keras_audio_vae.metrics.report import RECONSTRUCTION, SHUFFLED, LatentUse, Report
+
+KL = "KL (nats per latent frame)"
+RATE = "rate (bits/s)"
+
+
+class EvaluatedModel(Protocol):
+    """What `evaluate` asks of a model; arrays or tensors, float32, with the batch first.
+
+    Example:
+        >>> class Copy:
+        ...     sample_rate, latent_hop = 8000, 1
+        ...     def reconstruct(self, waveform): return waveform
+        ...     def encode(self, waveform): return waveform
+        ...     def decode(self, latents, num_samples): return latents[:, :num_samples]
+        ...     def kl_per_dimension(self, waveform): return waveform**2 / 2
+        >>> model: EvaluatedModel = Copy()
+    """
+
+    sample_rate: int
+    latent_hop: int
+
+    def reconstruct(self, waveform: Any) -> Any:
+        """Maps [1, samples, channels] to the same shape."""
+
+    def encode(self, waveform: Any) -> Any:
+        """Maps [1, samples, channels] to the posterior's mean [1, frames, latent_dim]."""
+
+    def decode(self, latents: Any, num_samples: int) -> Any:
+        """Maps [1, frames, latent_dim] to [1, num_samples, channels]."""
+
+    def kl_per_dimension(self, waveform: Any) -> Any:
+        """Maps [1, samples, channels] to nats [1, frames, latent_dim]."""
+
+
+def evaluate(
+    model: EvaluatedModel,
+    recordings: Iterable[tuple[str, np.ndarray]],
+    *,
+    measures: Sequence[Measure] = MEASURES,
+    baselines: Mapping[str, Baseline] = BASELINES,
+    seed: int = 0,
+) -> Report:
+    """Measures a model on whole recordings, one at a time.
+
+    The rows are the model's reconstruction, the same decoder given the latents of another recording, and the
+    baselines. For the second, a recording takes the latents of one drawn from those before it (the first of all: from
+    those after it), repeated or cut to its own number of frames: so the recordings can come from a generator and only
+    latents are kept.
+
+    Args:
+        model: Anything with the interface of `EvaluatedModel`.
+        recordings: Pairs of a name and a waveform, [samples] or [samples, channels], at the model's sample rate.
+        measures: What is measured; `MEASURES` and, if wanted, measures of your own. The rise with shuffled latents is
+            given for those of them that are distances.
+        baselines: What is measured beside the model, by name.
+        seed: Of the drawing of the other recordings.
+
+    Returns:
+        The report.
+
+    Raises:
+        UserError: If there is no recording, or a reconstruction is not finite.
+
+    Example:
+        >>> class Copy:
+        ...     sample_rate, latent_hop = 8000, 1
+        ...     def reconstruct(self, waveform): return waveform
+        ...     def encode(self, waveform): return waveform
+        ...     def decode(self, latents, num_samples): return latents[:, :num_samples]
+        ...     def kl_per_dimension(self, waveform): return waveform**2 / 2
+        >>> noise = np.random.default_rng(0).normal(size=[2, 4000])
+        >>> report = evaluate(Copy(), [("one", noise[0]), ("two", noise[1])])
+        >>> report.summary("mel distance").mean
+        0.0
+        >>> report.latents.active_units
+        1
+    """
+    evaluation = _Evaluation(model, measures, baselines, seed)
+    for name, waveform in recordings:
+        evaluation.add(name, np.asarray(waveform, np.float32).reshape(len(waveform), -1))
+    if not evaluation.names:
+        raise UserError("There is no recording to evaluate.")
+    return evaluation.report()
+
+
+class _Evaluation:
+    """The figures and the latents gathered so far."""
+
+    def __init__(
+        self, model: EvaluatedModel, measures: Sequence[Measure], baselines: Mapping[str, Baseline], seed: int
+    ):
+        self.model = model
+        self.measures = measures
+        self.baselines = baselines
+        self.generator = np.random.default_rng(seed)
+        self.frames_per_second = model.sample_rate / model.latent_hop
+        self.names: list[str] = []
+        self.samples = 0
+        self.latents: list[np.ndarray] = []  # of each recording, float32 [frames, latent_dim]
+        self.kl: list[np.ndarray] = []  # likewise
+        self.values: dict[str, dict[str, list[float]]] = {}
+
+    def add(self, name: str, waveform: np.ndarray) -> None:
+        """Measures one recording, [samples, channels]."""
+        batch = waveform[np.newaxis]
+        self._measure(RECONSTRUCTION, waveform, _finite(self.model.reconstruct(batch), name))
+        for baseline, function in self.baselines.items():
+            self._measure(baseline, waveform, function(waveform, self.model.sample_rate))
+        self.kl.append(_finite(self.model.kl_per_dimension(batch), name))
+        nats = kl_nats_per_frame(self.kl[-1])
+        self._note(RECONSTRUCTION, KL, nats)
+        self._note(RECONSTRUCTION, RATE, bits_per_second(nats, self.frames_per_second))
+        self.latents.append(_finite(self.model.encode(batch), name))
+        self.names.append(name)
+        self.samples += len(waveform)
+        if len(self.names) == 1:
+            self.first = waveform
+        else:
+            self._measure_shuffled(len(self.names) - 1, waveform, int(self.generator.integers(len(self.names) - 1)))
+
+    def report(self) -> Report:
+        """Returns the figures; nothing can be added after it."""
+        if len(self.names) > 1:
+            self._measure_shuffled(0, self.first, int(self.generator.integers(1, len(self.names))))
+        directions = {m.name: f"{'higher' if m.higher_is_better else 'lower'} is better" for m in self.measures}
+        order = [row for row in (RECONSTRUCTION, SHUFFLED, *self.baselines) if row in self.values]
+        return Report(
+            recordings=tuple(self.names),
+            seconds=self.samples / self.model.sample_rate,
+            sample_rate=self.model.sample_rate,
+            directions={**directions, KL: "", RATE: ""},
+            values={row: self.values[row] for row in order},
+            latents=LatentUse(
+                frames_per_second=self.frames_per_second,
+                kl_per_dimension=tuple(np.concatenate(self.kl).mean(axis=0, dtype=np.float64).tolist()),
+                active_units=active_units(np.concatenate(self.latents)),
+                shuffled_rise=self._shuffled_rise(),
+            ),
+        )
+
+    def _measure_shuffled(self, recording: int, waveform: np.ndarray, other: int) -> None:
+        """Measures what the decoder makes of another recording's latents where this recording was asked for."""
+        latents = fit_frames(self.latents[other], len(self.latents[recording]))
+        estimate = self.model.decode(latents[np.newaxis], len(waveform))
+        self._measure(SHUFFLED, waveform, _finite(estimate, self.names[recording]), position=recording)
+
+    def _measure(self, row: str, original: np.ndarray, estimate: np.ndarray, position: int | None = None) -> None:
+        for measure in self.measures:
+            self._note(row, measure.name, measure.function(original, estimate, self.model.sample_rate), position)
+
+    def _note(self, row: str, measure: str, value: float, position: int | None = None) -> None:
+        """Keeps a figure at a recording's place, by default the end."""
+        figures = self.values.setdefault(row, {}).setdefault(measure, [])
+        figures.insert(len(figures) if position is None else position, value)
+
+    def _shuffled_rise(self) -> dict[str, float]:
+        """Returns, for every distance, the mean with other latents over the mean with the right ones."""
+        if SHUFFLED not in self.values:
+            return {}
+        means = {row: {m: float(np.mean(v)) for m, v in self.values[row].items()} for row in (RECONSTRUCTION, SHUFFLED)}
+        return {
+            measure.name: means[SHUFFLED][measure.name] / max(means[RECONSTRUCTION][measure.name], 1e-12)
+            for measure in self.measures
+            if not measure.higher_is_better
+        }
+
+
+def _finite(output: Any, name: str) -> np.ndarray:
+    """Returns what the model gave for a batch of one as an array without the batch, or says that it has diverged."""
+    array = np.asarray(output, np.float32)[0]
+    if not np.all(np.isfinite(array)):
+        raise UserError(
+            f"{name}: what the model makes of this recording holds NaN or infinite values. Its training has diverged: "
+            "evaluate an earlier checkpoint, or train again with a lower learning rate."
+        )
+    return array

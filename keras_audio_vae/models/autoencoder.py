@@ -1,0 +1,204 @@
+"""What all model families share: exact lengths, training under replicas, and the interface that users call."""
+
+import keras
+import tensorflow as tf
+
+from keras_audio_vae.frontends.signal import length_of, num_frames
+from keras_audio_vae.layers.replicas import num_replicas, replica_mean
+from keras_audio_vae.models.batches import Batch, as_batch, as_waveform
+
+BLOCK_SECONDS = 20.0  # long recordings go through the model in blocks of about this length: memory stays flat
+
+
+class AudioAutoencoder(keras.Model):
+    """A model with the interface of the package, trained by plain `fit`.
+
+    A family gives `encode_padded`, `decode_frames` and `objective`; lengths, gradients, logs and blocks are dealt with
+    here.
+
+    Args:
+        sample_rate: In Hz.
+        channels: Channels of every waveform.
+        latent_hop: Samples that one latent frame stands for.
+        context_frames: Latent frames to either side that a reconstruction depends on.
+        clipnorm: Largest norm of the gradient of the global batch; 0 for no clipping. It is applied here, after the
+            replicas' gradients are added up: an optimizer's own `clipnorm` acts before, on each replica alone.
+        seed: Of the noise in training. The noise is a function of the seed, the optimizer's step and the example's
+            place in the global batch, and of nothing else.
+        log_names: Names of what `objective` reports beside "loss".
+        **kwargs: Those of `keras.Model`.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int,
+        channels: int,
+        latent_hop: int,
+        context_frames: int,
+        clipnorm: float,
+        seed: int,
+        log_names: tuple[str, ...],
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sample_rate, self.channels, self.latent_hop = sample_rate, channels, latent_hop
+        self.clipnorm, self.seed, self.context_frames = clipnorm, seed, context_frames
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", *log_names)}
+
+    # What a family gives.
+
+    def encode_padded(self, waveform: tf.Tensor) -> tf.Tensor:
+        """Deterministic latents of a waveform whose length is a multiple of `latent_hop`."""
+        raise NotImplementedError(f"{type(self).__name__} must define encode_padded")
+
+    def decode_frames(self, latents: tf.Tensor) -> tf.Tensor:
+        """The waveform of latents, frames * latent_hop samples long."""
+        raise NotImplementedError(f"{type(self).__name__} must define decode_frames")
+
+    def objective(self, batch: Batch, step, training: bool) -> dict[str, tf.Tensor]:
+        """Scalars of a padded batch by name, "loss" among them; means over this replica's examples that hold sound."""
+        raise NotImplementedError(f"{type(self).__name__} must define objective")
+
+    def after_step(self, logs: dict[str, tf.Tensor]) -> None:
+        """What moves between training steps beside the weights; `logs` are those of the global batch."""
+
+    # What users call.
+
+    @tf.function(reduce_retracing=True)
+    def encode(self, waveform) -> tf.Tensor:
+        """The deterministic latents of a waveform.
+
+        Args:
+            waveform: float32 [batch, samples, channels], any number of samples.
+
+        Returns:
+            float32 [batch, ceil(samples / latent_hop), latent_dim].
+        """
+        return self.encode_padded(self.pad(as_waveform(waveform, self.channels)))
+
+    @tf.function(reduce_retracing=True)
+    def decode(self, latents, num_samples=None) -> tf.Tensor:
+        """The waveform of latents.
+
+        Args:
+            latents: float32 [batch, frames, latent_dim].
+            num_samples: Length wanted, at most frames * latent_hop, which is the default.
+
+        Returns:
+            float32 [batch, num_samples, channels].
+        """
+        waveform = self.decode_frames(tf.cast(latents, tf.float32))
+        return waveform if num_samples is None else waveform[:, :num_samples]
+
+    def reconstruct(self, waveform) -> tf.Tensor:
+        """A waveform, encoded and decoded.
+
+        What is longer than some twenty seconds goes through the model in blocks, each with as much of its surroundings
+        as can make a difference: the result is that of one pass, in bounded memory.
+
+        Args:
+            waveform: float32 [batch, samples, channels], any number of samples.
+
+        Returns:
+            float32 of the same shape.
+        """
+        waveform = as_waveform(waveform, self.channels)
+        block = max(1, round(BLOCK_SECONDS * self.sample_rate / self.latent_hop)) * self.latent_hop
+        if waveform.shape[1] <= block:
+            return self.reconstruct_at_once(waveform)
+        context = self.context_frames * self.latent_hop
+        parts = []
+        for start in range(0, waveform.shape[1], block):
+            before = min(start, context)
+            part = self.reconstruct_at_once(waveform[:, start - before : start + block + context])
+            parts.append(part[:, before : before + block])
+        return tf.concat(parts, axis=1)
+
+    @tf.function(reduce_retracing=True)
+    def reconstruct_at_once(self, waveform) -> tf.Tensor:
+        """`reconstruct` in one pass, whatever the length; also what is exported."""
+        waveform = as_waveform(waveform, self.channels)
+        return self.decode_frames(self.encode_padded(self.pad(waveform)))[:, : length_of(waveform, 1)]
+
+    def interpolate(self, a, b, steps: int) -> tf.Tensor:
+        """Sounds on the straight line between the latents of two waveforms.
+
+        Args:
+            a: float32 [samples, channels].
+            b: float32 of the same shape.
+            steps: How many sounds, the reconstructions of `a` and of `b` included.
+
+        Returns:
+            float32 [steps, samples, channels].
+        """
+        waveforms = as_waveform(tf.stack([a, b]), self.channels)
+        first, last = tf.unstack(self.encode(waveforms))
+        share = tf.reshape(tf.linspace(0.0, 1.0, steps), [-1, 1, 1])
+        return self.decode((1.0 - share) * first + share * last, waveforms.shape[1])
+
+    def build(self, input_shape: tuple | None = None) -> None:
+        """Creates every weight, so that a saved model finds them; a family calls it at its constructor's end."""
+        self.decode_frames(self.encode_padded(tf.zeros([1, self.latent_hop, self.channels])))
+        self.built = True
+
+    def call(self, inputs, training: bool = False) -> tf.Tensor:
+        """The reconstruction of a waveform, or of a batch's waveform."""
+        return self.reconstruct_at_once(as_batch(inputs, self.channels).waveform)
+
+    def pad(self, waveform: tf.Tensor) -> tf.Tensor:
+        """Zeros at the end up to a multiple of `latent_hop`: nothing is cropped, here or at the way back."""
+        samples = length_of(waveform, 1)
+        missing = num_frames(samples, self.latent_hop) * self.latent_hop - samples
+        return tf.pad(waveform, [[0, 0], [0, missing], [0, 0]])
+
+    # What fit and evaluate call.
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The running means of everything that is logged, reset at each epoch."""
+        return list(self.trackers.values())
+
+    def train_step(self, data) -> dict[str, tf.Tensor]:
+        """One step on this replica's share of a batch; returns the running means by name."""
+        batch = self._padded(data)
+        with tf.GradientTape() as tape:
+            logs = self.objective(batch, self.optimizer.iterations, training=True)
+            share = logs["loss"] / num_replicas()  # the optimizer adds the replicas' gradients up
+        gradients = tape.gradient(share, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(self._clipped(gradients), self.trainable_variables, strict=True))
+        logs, examples = self._over_replicas(logs, batch)
+        self.after_step(logs)
+        return self._record(logs, examples)
+
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        """Evaluates this replica's share of a batch by deterministic latents; rows of padding do not count."""
+        batch = self._padded(data)
+        step = self.optimizer.iterations if self.optimizer is not None else 0
+        return self._record(*self._over_replicas(self.objective(batch, step, training=False), batch))
+
+    def _padded(self, data) -> Batch:
+        waveform, mask = as_batch(data, self.channels)
+        waveform = self.pad(waveform)
+        return Batch(waveform, tf.pad(mask, [[0, 0], [0, tf.shape(waveform)[1] - tf.shape(mask)[1]]]))
+
+    def _clipped(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Clips the global batch's gradient; each replica returns an equal share, as the optimizer will add them up."""
+        if not self.clipnorm:
+            return gradients
+        averages = replica_mean(gradients)
+        norm = num_replicas() * tf.linalg.global_norm(averages)
+        scale = tf.minimum(1.0, self.clipnorm / tf.maximum(norm, 1e-12))
+        return [scale * average for average in averages]
+
+    def _over_replicas(self, logs: dict[str, tf.Tensor], batch: Batch) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """Means over the global batch of what each replica measured, and the number of examples behind them."""
+        examples = tf.reduce_sum(tf.reduce_max(batch.mask, axis=1))
+        sums = replica_mean({"examples": examples, **{name: value * examples for name, value in logs.items()}})
+        average = sums.pop("examples")
+        return {name: tf.math.divide_no_nan(value, average) for name, value in sums.items()}, average * num_replicas()
+
+    def _record(self, logs: dict[str, tf.Tensor], examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        for name, tracker in self.trackers.items():
+            tracker.update_state(logs[name], sample_weight=examples)
+        return {name: tracker.result() for name, tracker in self.trackers.items()}

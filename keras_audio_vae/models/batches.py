@@ -1,0 +1,67 @@
+"""What a model takes as a batch: a waveform, or a waveform with the mask of its padding."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Batch(NamedTuple):
+    """A batch of chunks.
+
+    Attributes:
+        waveform: float32 [batch, samples, channels].
+        mask: float32 [batch, samples], 1 for sound, 0 for padding.
+    """
+
+    waveform: tf.Tensor
+    mask: tf.Tensor
+
+
+def as_waveform(waveform, channels: int) -> tf.Tensor:
+    """A waveform as models compute with it.
+
+    Args:
+        waveform: [batch, samples, channels], a tensor or an array of any float type.
+        channels: What the model was made for.
+
+    Returns:
+        float32 [batch, samples, channels].
+
+    Raises:
+        ValueError: If the rank or the number of channels is another.
+
+    Example:
+        >>> as_waveform(tf.zeros([1, 100]), channels=1)
+        Traceback (most recent call last):
+        ValueError: A waveform is [batch, samples, 1 channels]; this one has shape (1, 100).
+    """
+    waveform = tf.cast(waveform, tf.float32)
+    if waveform.shape.rank != 3 or waveform.shape[-1] not in (None, channels):
+        raise ValueError(
+            f"A waveform is [batch, samples, {channels} channels]; this one has shape {tuple(waveform.shape)}."
+        )
+    return waveform
+
+
+def as_batch(data, channels: int) -> Batch:
+    """Whatever `fit` hands to a training step, as a `Batch`.
+
+    Args:
+        data: A waveform, a mapping with "waveform" and maybe "mask", or a tuple whose first part is one of the two.
+        channels: What the model was made for.
+
+    Returns:
+        The `Batch`; without a mask everything is sound.
+
+    Example:
+        >>> as_batch(tf.zeros([2, 100, 1]), channels=1).mask.shape
+        TensorShape([2, 100])
+    """
+    if isinstance(data, tuple):
+        data = data[0]
+    if not isinstance(data, Mapping):
+        data = {"waveform": data}
+    waveform = as_waveform(data["waveform"], channels)
+    mask = data.get("mask")
+    return Batch(waveform, tf.ones(tf.shape(waveform)[:2]) if mask is None else tf.cast(mask, tf.float32))

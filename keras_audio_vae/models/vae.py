@@ -1,0 +1,247 @@
+"""The variational autoencoder."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_audio_vae.layers.gaussian import GaussianHead
+from keras_audio_vae.layers.network import POOLINGS, AudioNetwork
+from keras_audio_vae.layers.replicas import global_noise
+from keras_audio_vae.losses.masking import frame_mask
+from keras_audio_vae.losses.rate import RateControl
+from keras_audio_vae.losses.reconstruction import ReconstructionLoss
+from keras_audio_vae.models.autoencoder import AudioAutoencoder
+from keras_audio_vae.models.batches import Batch, as_waveform
+
+ACTIVE_VARIANCE = 0.01  # a dimension whose posterior mean varies less over the data says nothing (Burda et al. 2016)
+
+
+@keras.saving.register_keras_serializable("keras_audio_vae")
+class VAE(AudioAutoencoder):
+    """A variational autoencoder of waveforms with Gaussian latents.
+
+    Args:
+        sample_rate: In Hz. Hops below divide 22,050, the default, without a remainder.
+        channels: Channels of every waveform; 2 keeps stereo.
+        frontend: "stft" (complex spectra in, magnitudes and phases out) or "waveform" (a strided, learnable first
+            layer).
+        hop: Samples per feature frame; 210 gives 105 frames per second at 22,050 Hz.
+        n_fft: Window of the STFT front end in samples.
+        widths: Channels of each stage of the encoder; the decoder mirrors it.
+        depths: Residual blocks of each stage.
+        strides: Frame rate reduction from each stage to the next; latent_hop = hop * prod(strides) = 630 samples by
+            default.
+        upsampling: "nearest" (best in listening tests) or "transposed".
+        latent_dim: Size of a latent vector.
+        waveform_bands: How many of the latents, per channel, begin as coefficients of a lapped transform that carries
+            the band below sample_rate * waveform_bands / (2 * latent_hop), 1,120 Hz by default: the phase of a sound.
+            0 turns it off.
+        latent_pooling: "sequence" gives a latent vector every latent_hop samples; "global" one per chunk_samples, by
+            averaging; it needs waveform_bands=0.
+        chunk_samples: Samples per pooled vector; unused with "sequence".
+        latent_norm: "batch" normalises the posterior's mean over the batch (BN-VAE), which guarantees a KL of
+            latent_gamma^2 / 2 nats per dimension; "none" leaves it.
+        latent_gamma: The scale of the normalised mean.
+        mse_weight: Weight of the mean squared error; see `ReconstructionLoss` for this and the next three.
+        waveform_weight: Weight of the relative error of the waveform.
+        stft_weight: Weight of the multi-resolution STFT distance.
+        mel_weight: Weight of the mel distance.
+        rate_control: How the KL is weighted, see `RateControl` for this and the next four.
+        beta: Weight of the KL in nats per frame; with "target" where it begins.
+        target_bps: Rate to hold, bits per second.
+        warmup_steps: Ramp or cycle of "linear" and "cyclical".
+        free_bits: Nats per dimension that cost nothing with "free_bits".
+        clipnorm: Largest norm of the global gradient; 0 for no clipping.
+        seed: Of the noise in training.
+        **kwargs: Those of `keras.Model`.
+
+    Raises:
+        ValueError: If the arguments do not fit each other; the message names them.
+
+    Example:
+        >>> vae = VAE(widths=[8, 16], depths=[1, 1], latent_dim=8, waveform_bands=4)
+        >>> sound = tf.random.stateless_normal([2, 10000, 1], seed=[0, 1])
+        >>> vae.encode(sound).shape, vae.reconstruct(sound).shape
+        (TensorShape([2, 16, 8]), TensorShape([2, 10000, 1]))
+
+    Reference:
+        Kingma, Welling: Auto-Encoding Variational Bayes, ICLR 2014.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int = 22050,
+        channels: int = 1,
+        frontend: str = "stft",
+        hop: int = 210,
+        n_fft: int = 840,
+        widths: Sequence[int] = (128, 256),
+        depths: Sequence[int] = (4, 2),
+        strides: Sequence[int] = (3,),
+        upsampling: str = "nearest",
+        latent_dim: int = 96,
+        waveform_bands: int = 64,
+        latent_pooling: str = "sequence",
+        chunk_samples: int = 22050,
+        latent_norm: str = "none",
+        latent_gamma: float = 0.6,
+        mse_weight: float = 0.0,
+        waveform_weight: float = 1.5,
+        stft_weight: float = 1.0,
+        mel_weight: float = 1.0,
+        rate_control: str = "target",
+        beta: float = 1e-3,
+        target_bps: float = 3000.0,
+        warmup_steps: int = 1000,
+        free_bits: float = 0.1,
+        clipnorm: float = 1.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        skip_dim = channels * waveform_bands
+        _check(latent_pooling, latent_norm, latent_dim, skip_dim)
+        network = AudioNetwork(
+            channels, frontend, hop, n_fft, widths, depths, strides, upsampling, waveform_bands,
+            pooled_samples=chunk_samples if latent_pooling == "global" else 0,
+        )  # fmt: skip
+        loss = ReconstructionLoss(sample_rate, mse_weight, waveform_weight, stft_weight, mel_weight)
+        super().__init__(
+            sample_rate=sample_rate,
+            channels=channels,
+            latent_hop=network.latent_hop,
+            context_frames=network.context_frames,
+            clipnorm=clipnorm,
+            seed=seed,
+            log_names=(*loss.names, "kl", "rate_bps", "beta", "active_units"),
+            **kwargs,
+        )
+        self.network, self.reconstruction_loss, self.latent_dim = network, loss, latent_dim
+        self.head = GaussianHead(latent_dim, skip_dim, latent_gamma if latent_norm == "batch" else None)
+        self.rate_control = RateControl(
+            rate_control, beta, target_bps, warmup_steps, free_bits, frames_per_second=sample_rate / network.latent_hop
+        )
+        self._config = {
+            "sample_rate": sample_rate, "channels": channels, "frontend": frontend, "hop": hop, "n_fft": n_fft,
+            "widths": list(widths), "depths": list(depths), "strides": list(strides), "upsampling": upsampling,
+            "latent_dim": latent_dim, "waveform_bands": waveform_bands, "latent_pooling": latent_pooling,
+            "chunk_samples": chunk_samples, "latent_norm": latent_norm, "latent_gamma": latent_gamma,
+            "mse_weight": mse_weight, "waveform_weight": waveform_weight, "stft_weight": stft_weight,
+            "mel_weight": mel_weight, "rate_control": rate_control, "beta": beta, "target_bps": target_bps,
+            "warmup_steps": warmup_steps, "free_bits": free_bits, "clipnorm": clipnorm, "seed": seed,
+        }  # fmt: skip
+        self.build()
+
+    def posterior(self, waveform) -> tfp.distributions.Distribution:
+        """The distribution of the latents given a waveform.
+
+        Args:
+            waveform: float32 [batch, samples, channels], any number of samples.
+
+        Returns:
+            A diagonal Gaussian, float32, batch shape [batch, ceil(samples / latent_hop)], event shape [latent_dim].
+        """
+        return tfp.distributions.Independent(self._normal(waveform), reinterpreted_batch_ndims=1)
+
+    @tf.function(reduce_retracing=True)
+    def kl_per_dimension(self, waveform) -> tf.Tensor:
+        """KL of the posterior from N(0, 1) in nats: float32 [batch, ceil(samples / latent_hop), latent_dim]."""
+        return _kl(self._normal(waveform))
+
+    def rate(self, waveform) -> tf.Tensor:
+        """Bits per second that a waveform's latents cost: float32 [batch], the mean over its frames."""
+        return self.rate_control.bits_per_second(tf.reduce_mean(tf.reduce_sum(self.kl_per_dimension(waveform), -1), -1))
+
+    def sample(self, num: int, seconds: float, seed: int, temperature: float = 1.0) -> tf.Tensor:
+        """Sounds from the prior N(0, temperature^2).
+
+        Args:
+            num: How many.
+            seconds: Length of each.
+            seed: The same seed gives the same sounds.
+            temperature: Standard deviation of the latents; below 1 keeps nearer to the middle of the latent space.
+
+        Returns:
+            float32 [num, seconds * sample_rate, channels].
+        """
+        samples = round(seconds * self.sample_rate)
+        shape = [num, -(-samples // self.latent_hop), self.latent_dim]
+        return self.decode(temperature * tf.random.stateless_normal(shape, [seed, 0]), samples)
+
+    def encode_padded(self, waveform: tf.Tensor) -> tf.Tensor:
+        """The posterior's mean."""
+        return self._infer(waveform, training=False).loc
+
+    def decode_frames(self, latents: tf.Tensor) -> tf.Tensor:
+        """The network's decoder."""
+        return self.network.decode(latents)
+
+    def objective(self, batch: Batch, step, training: bool) -> dict[str, tf.Tensor]:
+        """Reconstruction terms, KL and their weighted sum; latents are drawn in training, the mean otherwise."""
+        posterior = self._infer(batch.waveform, training)
+        latents = posterior.loc
+        if training:
+            noise = global_noise(tf.shape(latents), tf.stack([self.seed, tf.cast(step, tf.int32)]))
+            latents = latents + posterior.scale * noise
+        terms = self.reconstruction_loss.terms(batch.waveform, self.decode_frames(latents), batch.mask)
+        sounding = frame_mask(batch.mask, self.latent_hop)
+        kl = tf.math.divide_no_nan(
+            tf.einsum("btd,bt->bd", _kl(posterior), sounding), tf.reduce_sum(sounding, axis=1, keepdims=True)
+        )
+        present = tf.reduce_max(sounding, axis=1)
+        mean = {name: _mean_present(term, present) for name, term in terms.items()}
+        kl_mean = _mean_present(tf.reduce_sum(kl, axis=1), present)
+        penalty = self.rate_control.penalty(tf.boolean_mask(kl, present > 0), step)
+        return {
+            "loss": self.reconstruction_loss.total(mean) + penalty,
+            **mean,
+            "kl": kl_mean,
+            "rate_bps": self.rate_control.bits_per_second(kl_mean),
+            "beta": self.rate_control.weight(step),
+            "active_units": _active_share(posterior.loc),
+        }
+
+    def after_step(self, logs: dict[str, tf.Tensor]) -> None:
+        """Moves the KL's weight towards the target rate."""
+        self.rate_control.update(logs["kl"])
+
+    def _normal(self, waveform) -> tfp.distributions.Normal:
+        return self._infer(self.pad(as_waveform(waveform, self.channels)), training=False)
+
+    def _infer(self, waveform: tf.Tensor, training: bool) -> tfp.distributions.Normal:
+        encoding = self.network.encode(waveform)
+        mean, deviation = self.head(encoding.hidden, encoding.skip, training=training)
+        return tfp.distributions.Normal(mean, deviation)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments as JSON values, named as the flags are."""
+        return {**super().get_config(), **self._config}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "VAE":
+        """A model of the same arguments, with fresh weights."""
+        return cls(**config)
+
+
+def _check(latent_pooling: str, latent_norm: str, latent_dim: int, skip_dim: int) -> None:
+    if latent_pooling not in POOLINGS:
+        raise ValueError(f"latent_pooling must be one of {', '.join(POOLINGS)}, not {latent_pooling!r}.")
+    if latent_norm not in ("none", "batch"):
+        raise ValueError(f"latent_norm must be 'none' or 'batch', not {latent_norm!r}.")
+    if latent_dim < skip_dim:
+        raise ValueError(f"latent_dim ({latent_dim}) must be at least channels * waveform_bands ({skip_dim}).")
+
+
+def _kl(posterior: tfp.distributions.Normal) -> tf.Tensor:
+    return tfp.distributions.kl_divergence(posterior, tfp.distributions.Normal(0.0, 1.0))
+
+
+def _mean_present(values: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    return tf.math.divide_no_nan(tf.reduce_sum(values * present), tf.reduce_sum(present))
+
+
+def _active_share(means: tf.Tensor) -> tf.Tensor:
+    """Share of the dimensions whose mean varies over a batch's examples and frames."""
+    return tf.reduce_mean(tf.cast(tf.math.reduce_variance(means, axis=[0, 1]) > ACTIVE_VARIANCE, tf.float32))

@@ -1,0 +1,74 @@
+"""From a trained model to a SavedModel that TF Serving, or anything that speaks TensorFlow, can run.
+
+The artefact holds inference only: no optimizer, no training graph, core TensorFlow ops, and no trace of this package.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+SIGNATURES = ("serving_default", "encode", "decode")
+
+
+def export(model: Any, path: str | os.PathLike[str]) -> Path:
+    """Writes a model as a SavedModel with three signatures, each with dynamic batch and dynamic length.
+
+    - `serving_default`: waveform float32 [batch, samples, channels] -> `waveform` of that shape, its reconstruction.
+    - `encode`: waveform -> `latents` float32 [batch, frames, latent_dim].
+    - `decode`: latents and num_samples int32 [batch] -> `waveform` [batch, max(num_samples), channels]. Every input has
+      a batch dimension, as TF Serving's batching wants it; rows that asked for less than the longest end in zeros.
+
+    TF Serving looks for `<model name>/<integer version>`, so let `path` end in a number. The folder is written beside
+    its place and then moved there: a server that watches it never sees half a model.
+
+    Args:
+        model: A model with `channels`, `latent_dim`, `reconstruct`, `encode` and `decode`.
+        path: The folder; an export that is there already is replaced.
+
+    Returns:
+        The path.
+
+    Example:
+        >>> export("not a model", "exported/1")
+        Traceback (most recent call last):
+        ...
+        TypeError: export takes a built model with encode, decode and reconstruct, got str.
+    """
+    able = all(hasattr(model, name) for name in ("encode", "decode", "reconstruct"))
+    if not able or not getattr(model, "built", False):
+        raise TypeError(f"export takes a built model with encode, decode and reconstruct, got {type(model).__name__}.")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    _archive(model).write_out(os.fspath(partial), verbose=False)
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(partial, path)
+    return path
+
+
+def _archive(model: Any) -> Any:
+    def reconstruct(waveform: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"waveform": model.reconstruct(waveform)}
+
+    def encode(waveform: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"latents": model.encode(waveform)}
+
+    def decode(latents: tf.Tensor, num_samples: tf.Tensor) -> dict[str, tf.Tensor]:
+        longest = tf.reduce_max(num_samples)
+        sound = tf.sequence_mask(num_samples, longest, dtype=tf.float32)[..., tf.newaxis]
+        return {"waveform": model.decode(latents, longest) * sound}
+
+    waveform = tf.TensorSpec((None, None, model.channels), tf.float32, "waveform")
+    latents = tf.TensorSpec((None, None, model.latent_dim), tf.float32, "latents")
+    num_samples = tf.TensorSpec((None,), tf.int32, "num_samples")
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serving_default", reconstruct, [waveform])
+    archive.add_endpoint("encode", encode, [waveform])
+    archive.add_endpoint("decode", decode, [latents, num_samples])
+    return archive

@@ -1,0 +1,74 @@
+"""The moving average of the weights: swapped in for evaluation and out again, exactly.
+
+The average itself is kept by the Keras optimizer (`use_ema=True`). `keras.callbacks.SwapEMAWeights` swaps by adding and
+subtracting, which rounds; these swaps copy, so that evaluating in the middle of a run changes no bit of it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+import tensorflow as tf
+
+from keras_audio_vae.training.variables import scalar_of, values_of
+
+
+def average_pairs(model: keras.Model) -> list[tuple[keras.Variable, keras.Variable]]:
+    """Pairs each trainable variable with its moving average; empty where the optimizer keeps none or has not begun.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> model.compile(optimizer=keras.optimizers.AdamW(use_ema=True))
+        >>> model.optimizer.build(model.trainable_variables)
+        >>> len(average_pairs(model))  # nothing has been averaged before the first step
+        0
+    """
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or not optimizer.use_ema or not optimizer.built or scalar_of(optimizer.iterations) == 0:
+        return []
+    averages = optimizer._model_variables_moving_average
+    return [pair for pair in zip(optimizer._trainable_variables, averages, strict=True) if pair[1] is not None]
+
+
+@contextmanager
+def averaged_weights(model: keras.Model) -> Iterator[keras.Model]:
+    """Evaluates a model with its averaged weights; the weights it trains with are back afterwards, bit for bit.
+
+    Args:
+        model: A compiled model. Where its optimizer keeps no average, nothing is swapped.
+
+    Yields:
+        The same model.
+
+    Example:
+        >>> import numpy as np
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> model.compile(optimizer=keras.optimizers.AdamW(use_ema=True), loss="mse")
+        >>> history = model.fit(np.ones((4, 1)), np.ones((4, 1)), verbose=0)
+        >>> with averaged_weights(model):
+        ...     smooth = model.predict(np.ones((1, 1)), verbose=0)
+    """
+    pairs = average_pairs(model)
+    weights = values_of([weight for weight, _ in pairs])
+    for weight, average in pairs:
+        weight.assign(tf.convert_to_tensor(average))
+    try:
+        yield model
+    finally:
+        for (weight, _), value in zip(pairs, weights, strict=True):
+            weight.assign(value)
+
+
+def use_averaged_weights(model: keras.Model) -> None:
+    """Replaces the weights by their average for good: what a run does once, at its end.
+
+    Args:
+        model: A compiled model. Where its optimizer keeps no average, nothing changes.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> model.compile(optimizer=keras.optimizers.AdamW(use_ema=False))
+        >>> use_averaged_weights(model)
+    """
+    for weight, average in average_pairs(model):
+        weight.assign(tf.convert_to_tensor(average))

@@ -1,0 +1,338 @@
+"""One training run, from a model's builder and a pipeline to averaged weights, that can be killed at any step.
+
+The loop is Keras' own (`make_train_function`, `CallbackList`, `evaluate`) written out, for two things that `Model.fit`
+can't do: begin in the middle of an epoch, and end without overwriting the weights by their average. Models of this
+package train under plain `Model.fit` too; a run adds resuming, checkpoints and guards.
+"""
+
+import dataclasses
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import tensorflow as tf
+
+from keras_audio_vae.errors import UserError
+from keras_audio_vae.training.averaging import averaged_weights
+from keras_audio_vae.training.checkpoints import Checkpoints, RunState, load_checkpoint
+from keras_audio_vae.training.guards import CollapseWarning, NonFiniteGuard
+from keras_audio_vae.training.interrupts import Interrupted, StopRequest
+from keras_audio_vae.training.optimizer import learning_rate_at, make_optimizer, progress_of
+from keras_audio_vae.training.progress import EpochLog, ProgressBar
+from keras_audio_vae.training.strategy import check_batch, make_strategy, set_precision
+from keras_audio_vae.training.tensorboard import TensorBoardLog
+
+
+class Pipeline(Protocol):
+    """What a run asks of its data; `keras_audio_vae.datasets.ChunkPipeline` is one.
+
+    Example:
+        >>> issubclass(Pipeline, Protocol)
+        True
+    """
+
+    def training(
+        self, batch_size: int, *, seed: int, first_step: int, gain_db: float, random_offset: bool
+    ) -> tf.data.Dataset:
+        """An endless stream of batches; batch i of it is a pure function of (seed, first_step + i)."""
+
+    def evaluation(self, batch_size: int) -> tf.data.Dataset:
+        """Every chunk once, in order, in full batches."""
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Batches in one pass over the chunks."""
+
+    def files_of_step(self, step: int, batch_size: int, *, seed: int) -> list[str]:
+        """The recordings in one batch of the training stream."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FitOptions:
+    """How a run trains; the fields are named as the flags of `trainers.fit`.
+
+    Attributes:
+        epochs: Epochs of the whole run; 0 for no limit (then max_minutes is needed).
+        steps_per_epoch: Steps of an epoch; 0 for one pass over the chunks.
+        max_minutes: Wall-clock limit of the whole run in minutes, over all its starts; 0 for no limit. With a limit the
+            learning rate follows the clock, and two runs are then not equal bit for bit.
+        batch_size: Chunks of the global batch.
+        learning_rate: Peak learning rate of AdamW.
+        weight_decay: Decoupled weight decay.
+        lr_warmup_steps: Steps of linear warm-up of the learning rate.
+        ema_decay: Decay per step of the moving average of the weights; 0 for none.
+        replicas: Replicas; 0 for all visible GPUs, or one CPU.
+        mixed_precision: "float32" or "bfloat16".
+        jit_compile: Whether XLA compiles the step.
+        seed: Seed of the order of the chunks and of their augmentation.
+        gain_db: Range of the random gain, in dB, up and down.
+        random_offset: Whether chunks begin at random places.
+        checkpoint_minutes: Minutes between two checkpoints within an epoch; 0 writes one after each step.
+        tensorboard: Whether to write TensorBoard event files.
+
+    Example:
+        >>> FitOptions(epochs=3).batch_size
+        16
+    """
+
+    epochs: int = 0
+    steps_per_epoch: int = 0
+    max_minutes: float = 10.0
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    lr_warmup_steps: int = 100
+    ema_decay: float = 0.999
+    replicas: int = 0
+    mixed_precision: str = "float32"
+    jit_compile: bool = False
+    seed: int = 0
+    gain_db: float = 0.0
+    random_offset: bool = True
+    checkpoint_minutes: float = 1.0
+    tensorboard: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """What `fit` hands back.
+
+    Attributes:
+        model: The model with the averaged weights of the best checkpoint: the one to evaluate, save and export.
+        state: The state of the run at its end.
+        resumed_from: The step at which this start of the run took over; 0 for a new run.
+
+    Example:
+        >>> FitResult(model=None, state=RunState(step=9), resumed_from=0).state.step
+        9
+    """
+
+    model: Any
+    state: RunState
+    resumed_from: int
+
+
+def fit(
+    build_model: Callable[[], keras.Model],
+    pipeline: Pipeline,
+    *,
+    run_dir: str | os.PathLike[str],
+    options: FitOptions | None = None,
+    valid_pipeline: Pipeline | None = None,
+    fresh: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int = 1,
+) -> FitResult:
+    """Trains a model, or goes on with the training that `run_dir` holds, in the middle of an epoch if need be.
+
+    A run that is killed and started again ends with the weights of one that was never stopped: the order of the data,
+    the augmentation and the noise are functions of the step, and a checkpoint holds all the rest. Best is the lowest
+    validation loss of the averaged weights, or the lowest training loss where there is no validation.
+
+    Args:
+        build_model: Makes the model; called within the strategy's scope and after the precision is set.
+        pipeline: The training data.
+        run_dir: Gets `checkpoints/`, `log.csv` and `tensorboard/`.
+        options: How to train.
+        valid_pipeline: The data of validation, or None.
+        fresh: Whether to delete what `run_dir` holds of an earlier run and start over.
+        callbacks: Further Keras callbacks.
+        verbose: 0 silent, 1 progress bar (one line per epoch where there is no terminal), 2 one line per epoch.
+
+    Returns:
+        The model, the state of the run, and the step it was resumed from.
+
+    Raises:
+        UserError: options that can't be met, or a checkpoint of another model.
+        NonFiniteLoss: a loss or weight became NaN or infinite; the last checkpoint is good.
+        Interrupted: Ctrl-C or SIGTERM; the state is saved.
+
+    Example:
+        >>> fit(keras.Sequential, None, run_dir="runs/x", options=FitOptions(max_minutes=0))
+        Traceback (most recent call last):
+        ...
+        keras_audio_vae.errors.UserError: A run needs an end: set epochs, max_minutes, or both.
+    """
+    options = options or FitOptions()
+    if options.epochs <= 0 and options.max_minutes <= 0:
+        raise UserError("A run needs an end: set epochs, max_minutes, or both.")
+    strategy = make_strategy(options.replicas)
+    check_batch(options.batch_size, strategy)
+    set_precision(options.mixed_precision)
+    if fresh:
+        _clear(Path(run_dir))
+    with strategy.scope():
+        model = build_model()
+        model.compile(
+            optimizer=make_optimizer(
+                model.trainable_variables,
+                learning_rate=options.learning_rate,
+                weight_decay=options.weight_decay,
+                ema_decay=options.ema_decay,
+            ),
+            jit_compile=options.jit_compile,
+        )
+    run = _Run(model, strategy, pipeline, valid_pipeline, Path(run_dir), options)
+    run.train(callbacks, verbose)
+    load_checkpoint(model, run.checkpoints.best, averaged=True)
+    return FitResult(model, run.state, run.resumed_from)
+
+
+class _Run:
+    """The state of a run and the three moments of its life: a step, the end of an epoch, a checkpoint."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        strategy: tf.distribute.Strategy,
+        pipeline: Pipeline,
+        valid_pipeline: Pipeline | None,
+        run_dir: Path,
+        options: FitOptions,
+    ) -> None:
+        self.model, self.strategy, self.options, self.run_dir = model, strategy, options, run_dir
+        self.pipeline, self.valid_pipeline = pipeline, valid_pipeline
+        self.checkpoints = Checkpoints(run_dir / "checkpoints")
+        last = self.checkpoints.last
+        self.state = load_checkpoint(model, last) if last.exists() else RunState()
+        self.resumed_from = self.state.step
+        self.steps_per_epoch = options.steps_per_epoch or pipeline.steps_per_epoch(options.batch_size)
+        self.total_steps = options.epochs * self.steps_per_epoch
+        self.max_seconds = options.max_minutes * 60.0
+        self.guard = NonFiniteGuard(
+            self.state, lambda step: pipeline.files_of_step(step, options.batch_size, seed=options.seed)
+        )
+        self._started = time.monotonic() - self.state.seconds
+        self._saved_at = self.state.seconds
+        self._logs: dict[str, Any] = {}
+
+    def measure_progress(self) -> float:
+        """Reads the clock into the state, and says how much of the run is done, 0 to 1."""
+        self.state.seconds = time.monotonic() - self._started
+        return progress_of(self.state.step, self.total_steps, self.state.seconds, self.max_seconds)
+
+    def train(self, callbacks: Sequence[keras.callbacks.Callback], verbose: int) -> None:
+        """Trains until the run's end. A run that was killed between a step and the end of its epoch ends that first."""
+        if self.resumed_from and verbose:
+            epoch, index = divmod(self.resumed_from, self.steps_per_epoch)
+            place = f"epoch {epoch + 1}, step {index} of {self.steps_per_epoch}"
+            print(f"Resuming {self.run_dir} at step {self.resumed_from} ({place}); fresh would start over.")
+        if self.measure_progress() >= 1.0 and self.state.ended_step == self.state.step:
+            return
+        self.callbacks = keras.callbacks.CallbackList(
+            self._callbacks(callbacks, verbose),
+            model=self.model,
+            verbose=verbose,
+            epochs=self.options.epochs,
+            steps=self.steps_per_epoch,
+        )
+        self.model.stop_training = False
+        self.model.make_train_function()
+        with StopRequest() as stop:
+            batches = self._batches()
+            self.callbacks.on_train_begin()
+            while self.state.ended_step < self.state.step or not self._ended():
+                epoch = self.state.ended_step // self.steps_per_epoch
+                self._train_epoch(epoch, batches, stop)
+                self._end_epoch(epoch)
+                self._stop_if_asked(stop, saved=True)
+            self.callbacks.on_train_end()
+
+    def _ended(self) -> bool:
+        return self.measure_progress() >= 1.0 or self.model.stop_training
+
+    def _batches(self) -> Iterator[Any]:
+        dataset = self.pipeline.training(
+            self.options.batch_size,
+            seed=self.options.seed,
+            first_step=self.state.step,
+            gain_db=self.options.gain_db,
+            random_offset=self.options.random_offset,
+        )
+        return iter(self.strategy.experimental_distribute_dataset(dataset))
+
+    def _train_epoch(self, epoch: int, batches: Iterator[Any], stop: StopRequest) -> None:
+        if self.state.step == self.state.ended_step:
+            self.model.reset_metrics()
+        self._logs = self.model.get_metrics_result()
+        self.callbacks.on_epoch_begin(epoch)
+        while self.state.step < (epoch + 1) * self.steps_per_epoch and not self._ended():
+            self._train_step(self.state.step - epoch * self.steps_per_epoch, batches)
+            if self.state.seconds - self._saved_at >= 60.0 * self.options.checkpoint_minutes:
+                self._save()
+            self._stop_if_asked(stop)
+
+    def _train_step(self, index: int, batches: Iterator[Any]) -> None:
+        self.model.optimizer.learning_rate = learning_rate_at(
+            self.state.step,
+            self.measure_progress(),
+            peak=self.options.learning_rate,
+            warmup_steps=self.options.lr_warmup_steps,
+        )
+        self.callbacks.on_train_batch_begin(index)
+        self._logs = self.model.train_function(batches)
+        self.callbacks.on_train_batch_end(index, self._logs)
+        self.state.step += 1
+
+    def _end_epoch(self, epoch: int) -> None:
+        logs = {name: float(value) for name, value in self._logs.items()}
+        if self.valid_pipeline is not None:
+            with averaged_weights(self.model):
+                dataset = self.valid_pipeline.evaluation(self.options.batch_size)
+                values = self.model.evaluate(dataset, return_dict=True, verbose=0)
+            logs.update({f"val_{name}": value for name, value in values.items()})
+        value = logs.get("val_loss", logs["loss"])
+        value = value if math.isfinite(value) else math.inf
+        is_best = value < self.state.best_value or not self.checkpoints.best.exists()
+        if is_best:
+            self.state.best_value, self.state.best_step = value, self.state.step
+        self.callbacks.on_epoch_end(epoch, logs)
+        self.state.ended_step = self.state.step
+        self._save(is_best)
+
+    def _save(self, is_best: bool = False) -> None:
+        self.measure_progress()
+        if not self.checkpoints.save(self.model, self.state, is_best=is_best):
+            raise self.guard.error("A weight became nan or infinite", self.state.step - 1)
+        self._saved_at = self.state.seconds
+
+    def _stop_if_asked(self, stop: StopRequest, saved: bool = False) -> None:
+        if stop.received is None:
+            return
+        if not saved:
+            self._save()
+        raise Interrupted(
+            f"Stopped at step {self.state.step}, saved in {self.checkpoints.last}: the same command goes on there.",
+            stop.received,
+        )
+
+    def _callbacks(self, further: Sequence[keras.callbacks.Callback], verbose: int) -> list[keras.callbacks.Callback]:
+        warmup = max(self.options.lr_warmup_steps, getattr(self.model, "warmup_steps", 0), 200)
+        own = [
+            self.guard,
+            CollapseWarning(self.state, after_step=warmup),
+            EpochLog(self.run_dir / "log.csv", self.state),
+        ]
+        if self.options.tensorboard:
+            own.append(TensorBoardLog(self.run_dir / "tensorboard", self.state, self._fixed_chunks()))
+        if verbose:
+            own.append(ProgressBar(self.state, self.max_seconds))
+        return [*own, *further]
+
+    def _fixed_chunks(self, count: int = 4) -> tf.Tensor | None:
+        """The chunks of the first validation batch with the most sound in them."""
+        if self.valid_pipeline is None:
+            return None
+        batch = next(iter(self.valid_pipeline.evaluation(self.options.batch_size)))
+        order = tf.argsort(tf.reduce_sum(batch["mask"], axis=1), direction="DESCENDING", stable=True)
+        return tf.gather(batch["waveform"], order[:count])
+
+
+def _clear(run_dir: Path) -> None:
+    Checkpoints(run_dir / "checkpoints").clear()
+    (run_dir / "log.csv").unlink(missing_ok=True)
+    shutil.rmtree(run_dir / "tensorboard", ignore_errors=True)

@@ -1,0 +1,105 @@
+import json
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+from keras_audio_vae.audio import scan
+from keras_audio_vae.errors import UserError
+
+
+def write(path, seconds=0.5, sample_rate=8000, channels=1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (round(seconds * sample_rate), channels))
+    soundfile.write(path, noise, sample_rate)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """What users have: two good files, two that claim to be sound, and things that do not."""
+    write(tmp_path / "b" / "song.mp3", 1.0, 44100, 2)
+    write(tmp_path / "a.wav", 0.5, 8000)
+    (tmp_path / "lyrics.wav").write_text("la la la")
+    (tmp_path / "empty.flac").touch()
+    (tmp_path / "notes.txt").write_text("la la la")
+    (tmp_path / "._a.wav").write_bytes(b"\x00\x05\x16\x07")
+    (tmp_path / ".cache").mkdir()
+    write(tmp_path / ".cache" / "hidden.wav")
+    return tmp_path
+
+
+def test_folder_is_searched_and_nothing_is_passed_over_silently(folder):
+    corpus = scan(str(folder))
+    assert [recording.recording_id for recording in corpus.recordings] == ["a.wav", "b/song.mp3"]
+    assert [(r.sample_rate, r.channels, r.samples) for r in corpus.recordings] == [(8000, 1, 4000), (44100, 2, 44100)]
+    assert {os.path.basename(skipped.path): skipped.reason for skipped in corpus.skipped} == {
+        "empty.flac": "the file is empty",
+        "lyrics.wav": "not sound: it contains text",
+    }
+    assert corpus.other_files == 2
+    assert corpus.seconds == pytest.approx(1.5)
+
+
+def test_report_and_json_tell_all(folder):
+    corpus = scan(folder)
+    report = corpus.report()
+    for words in ("2 recordings, 1.5 s", "8000 (1), 44100 (1)", "1 (1), 2 (1)", "MP3 MPEG_LAYER_III (1)"):
+        assert words in report
+    assert f"skipped {folder / 'lyrics.wav'}: not sound: it contains text" in report
+    assert f"skipped {folder / 'empty.flac'}: the file is empty" in report
+    content = json.loads(corpus.to_json())
+    assert content["seconds"] == 1.5 and len(content["recordings"]) == 2 and content["other_files"] == 2
+
+
+def test_sound_without_an_audio_name_is_used(tmp_path):
+    write(tmp_path / "x.wav")
+    (tmp_path / "x.wav").rename(tmp_path / "x")
+    assert [recording.recording_id for recording in scan(tmp_path).recordings] == ["x"]
+
+
+def test_glob_file_and_several_sources(folder):
+    by_glob = scan(str(folder / "**" / "*.mp3"))
+    assert [recording.recording_id for recording in by_glob.recordings] == ["b/song.mp3"]
+    assert [recording.recording_id for recording in scan(str(folder / "a.wav")).recordings] == ["a.wav"]
+    several = scan([str(folder / "a.wav"), str(folder / "b"), str(folder / "*.wav")])
+    assert [recording.recording_id for recording in several.recordings] == ["a.wav", "b/song.mp3"]
+
+
+def test_ids_stay_when_the_corpus_moves(folder, tmp_path_factory):
+    before = [recording.recording_id for recording in scan(folder).recordings]
+    moved = folder.rename(tmp_path_factory.mktemp("elsewhere") / "music")
+    assert [recording.recording_id for recording in scan(moved).recordings] == before
+
+
+def test_links_are_followed_once(folder):
+    (folder / "b" / "ring").symlink_to(folder)
+    assert len(scan(folder).recordings) == 2
+
+
+def test_missing_path_is_an_error_that_says_so(tmp_path):
+    with pytest.raises(UserError, match="there is no such file or folder"):
+        scan(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="no file matches"):
+        scan(str(tmp_path / "*.wav"))
+
+
+def test_nothing_usable_is_an_error_with_reasons(tmp_path):
+    for number in range(7):
+        (tmp_path / f"{number}.wav").touch()
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(
+        UserError, match=r"no usable sound among 8 files; supported are WAV.*empty.*and 2 more"
+    ) as error:
+        scan(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_scan_in_many_threads_keeps_files_apart(tmp_path):
+    for samples in range(1000, 1060):
+        write(tmp_path / f"{samples}.flac", samples / 8000)
+    for _ in range(3):
+        recordings = scan(tmp_path).recordings
+        assert [(r.recording_id, r.samples, r.decoder) for r in recordings] == [
+            (f"{samples}.flac", samples, "flac16") for samples in range(1000, 1060)
+        ]

@@ -1,0 +1,121 @@
+"""From a folder of sound of all kinds to a trained model and back, by the commands themselves."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from trainers import evaluate, export, fit, reconstruct
+
+SMALL = [
+    *("--hop=105", "--n_fft=420", "--widths=8,12", "--depths=1,1", "--strides=3", "--latent_dim=4"),
+    *("--chunk_samples=4410", "--batch_size=2", "--steps_per_epoch=2", "--epochs=1", "--max_minutes=0", "--listen=1"),
+]
+
+
+def call(monkeypatch, module, *arguments):
+    monkeypatch.setattr("sys.argv", [module.__name__, *map(str, arguments)])
+    return module.cli()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One MP3 at 44.1 kHz stereo, one WAV at 8 kHz, a text file named .wav and an empty one."""
+    path = tmp_path_factory.mktemp("sound")
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, size=(44100, 2))
+    (path / "deep").mkdir()
+    soundfile.write(path / "deep" / "stereo.mp3", noise, 44100, format="MP3")
+    soundfile.write(path / "slow.wav", noise[:8001, 0], 8000)
+    (path / "letter.wav").write_text("Dear sir, this is no sound.")
+    (path / "empty.flac").touch()
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_dir(folder, tmp_path_factory):
+    """A finished run on that folder."""
+    path = tmp_path_factory.mktemp("runs") / "small"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert call(monkeypatch, fit, *SMALL, f"--data={folder}", f"--run_dir={path}") == 0
+    return path
+
+
+def test_a_run_leaves_everything_in_its_folder(run_dir):
+    expected = {"run.flags", "corpus.json", "log.csv", "model.keras", "export", "evaluation.txt", "evaluation.json"}
+    assert expected | {"listen", "spectrograms.png", "tensorboard", "checkpoints"} == {
+        p.name for p in run_dir.iterdir()
+    }
+    assert (run_dir / "export" / "1" / "saved_model.pb").is_file()
+    assert len(list((run_dir / "listen").glob("*_original.wav"))) == 1
+    assert len(list((run_dir / "listen").glob("*_reconstruction.wav"))) == 1
+    assert "silence" in (run_dir / "evaluation.txt").read_text()
+    assert len(json.loads((run_dir / "evaluation.json").read_text())["recordings"]) == 2
+
+
+def test_good_files_are_trained_on_and_the_others_named_with_reasons(run_dir):
+    corpus = json.loads((run_dir / "corpus.json").read_text())
+    assert [entry["recording_id"] for entry in corpus["recordings"]] == ["deep/stereo.mp3", "slow.wav"]
+    skipped = {entry["path"].rsplit("/", 1)[-1]: entry["reason"] for entry in corpus["skipped"]}
+    assert sorted(skipped) == ["empty.flac", "letter.wav"] and all(skipped.values())
+
+
+def test_the_same_command_again_goes_on_where_the_run_was(folder, run_dir, monkeypatch, capsys):
+    flags = [*SMALL, f"--data={folder}", f"--run_dir={run_dir}"]
+    assert call(monkeypatch, fit, *flags, "--epochs=2", "--listen=0") == 0
+    out = capsys.readouterr().out
+    assert "at step 2" in out and "skipped" in out and str(run_dir / "model.keras") in out
+    assert [line.split(",")[1] for line in (run_dir / "log.csv").read_text().splitlines()] == ["step", "2", "4"]
+
+
+def test_a_run_of_other_flags_is_not_touched(folder, run_dir, monkeypatch, capsys):
+    before = (run_dir / "model.keras").read_bytes()
+    assert call(monkeypatch, fit, *SMALL, f"--data={folder}", f"--run_dir={run_dir}", "--latent_dim=5") == 1
+    assert "--latent_dim 4 -> 5" in capsys.readouterr().err
+    assert (run_dir / "model.keras").read_bytes() == before
+
+
+def test_flags_that_make_no_model_are_one_line(folder, tmp_path, monkeypatch, capsys):
+    arguments = [*SMALL, f"--data={folder}", f"--run_dir={tmp_path / 'run'}", "--depths=1,1,1"]
+    assert call(monkeypatch, fit, *arguments) == 2
+    assert "depths" in capsys.readouterr().err
+
+
+def test_nothing_usable_is_one_line(folder, tmp_path, monkeypatch, capsys):
+    assert call(monkeypatch, fit, *SMALL, f"--data={folder}/*.flac", f"--run_dir={tmp_path / 'run'}") == 1
+    assert "empty.flac" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_recordings_are_evaluated_into_another_folder(folder, run_dir, tmp_path, monkeypatch, capsys):
+    arguments = [f"--run_dir={run_dir}", f"--data={folder / 'slow.wav'}", "--split=all"]
+    assert call(monkeypatch, evaluate, *arguments) == 2
+    assert "--output" in capsys.readouterr().err
+    assert call(monkeypatch, evaluate, *arguments, f"--output={tmp_path}", "--listen=0") == 0
+    assert json.loads((tmp_path / "evaluation.json").read_text())["recordings"] == ["slow.wav"]
+    assert (tmp_path / "evaluation.txt").read_text().strip() in capsys.readouterr().out
+
+
+def test_reconstructions_have_the_input_s_length_and_tree(folder, run_dir, tmp_path, monkeypatch, capsys):
+    assert call(monkeypatch, reconstruct, f"--run_dir={run_dir}", f"--input={folder}", f"--output={tmp_path}") == 0
+    lengths = {}
+    for path in tmp_path.rglob("*.wav"):
+        info = soundfile.info(path)
+        lengths[path.relative_to(tmp_path).as_posix()] = (info.frames, info.samplerate, info.channels)
+    slow = (round(8001 * 22050 / 8000), 22050, 1)
+    assert lengths["slow.wav"][1:] == slow[1:] and abs(lengths["slow.wav"][0] - slow[0]) <= 1
+    assert set(lengths) == {"slow.wav", "deep/stereo.wav"}
+    out = capsys.readouterr().out
+    assert "letter.wav" in out and "empty.flac" in out
+
+
+def test_a_reconstruction_never_overwrites_its_input(folder, run_dir, monkeypatch, capsys):
+    before = (folder / "slow.wav").read_bytes()
+    assert call(monkeypatch, reconstruct, f"--run_dir={run_dir}", f"--input={folder}", f"--output={folder}") == 1
+    assert "would be overwritten" in capsys.readouterr().err
+    assert (folder / "slow.wav").read_bytes() == before
+
+
+def test_a_run_is_exported_anywhere(run_dir, tmp_path, monkeypatch):
+    assert call(monkeypatch, export, f"--run_dir={run_dir}", f"--output={tmp_path / 'served'}") == 0
+    assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()

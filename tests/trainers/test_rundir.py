@@ -1,0 +1,78 @@
+import dataclasses
+
+import pytest
+
+from keras_audio_vae.errors import UserError
+from trainers import flags, rundir
+from trainers.settings import FitSettings
+
+
+@pytest.fixture
+def run(tmp_path):
+    return rundir.RunDirectory(tmp_path / "runs" / "a")
+
+
+def trained(run, settings):
+    run.prepare(settings)
+    run.checkpoints.mkdir()
+    return settings
+
+
+def test_saved_flags_repeat_the_run(run):
+    settings = FitSettings(latent_dim=8, widths=(16,), strides=(), depths=(1,))
+    run.prepare(settings)
+    assert run.settings() == settings
+    assert flags.parse(FitSettings, [f"--flagfile={run.flags}"]) == settings
+
+
+def test_a_run_of_other_flags_is_refused_and_named(run):
+    settings = trained(run, FitSettings(latent_dim=8))
+    with pytest.raises(UserError, match=r"--latent_dim 8 -> 9.*--fresh"):
+        run.prepare(dataclasses.replace(settings, latent_dim=9))
+    assert run.settings() == settings
+
+
+def test_a_run_may_go_on_for_longer(run):
+    settings = dataclasses.replace(trained(run, FitSettings(epochs=1)), epochs=2, replicas=2, listen=0)
+    run.prepare(settings)
+    assert run.settings() == settings and run.checkpoints.is_dir()
+
+
+def test_flags_of_a_run_that_never_trained_do_not_bind(run):
+    run.prepare(FitSettings(latent_dim=8))
+    run.prepare(FitSettings(latent_dim=9))
+    assert run.settings().latent_dim == 9
+
+
+def test_fresh_deletes_the_run_and_nothing_else(run):
+    settings = trained(run, FitSettings(latent_dim=8))
+    (run.checkpoints / "last.npz").touch()
+    (run.path / "my_notes.txt").write_text("mine")
+    run.prepare(dataclasses.replace(settings, latent_dim=9, fresh=True))
+    assert sorted(path.name for path in run.path.iterdir()) == ["my_notes.txt", "run.flags"]
+    assert run.settings() == FitSettings(latent_dim=9)
+
+
+def test_folders_that_are_no_finished_run_are_named(run, tmp_path):
+    with pytest.raises(UserError, match="holds no run"):
+        run.settings()
+    run.prepare(FitSettings())
+    with pytest.raises(UserError, match="has not ended"):
+        run.load_model()
+    run.model.write_bytes(b"noise")
+    with pytest.raises(UserError, match="cannot be read"):
+        run.load_model()
+    run.flags.write_text("--nosuch=1\n")
+    with pytest.raises(UserError, match=r"run\.flags cannot be read.*nosuch"):
+        run.settings()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/run cannot be written"):
+        rundir.RunDirectory(tmp_path / "file" / "run").prepare(FitSettings())
+
+
+def test_contents_are_listed_as_far_as_they_are_there(run):
+    run.prepare(FitSettings())
+    assert run.contents().splitlines() == [f"{run.flags}  every flag of the run: --flagfile={run.flags} repeats it"]

@@ -1,0 +1,42 @@
+"""A run in a process of its own, so that it can be killed: python -m tests.training.killed RUN_DIR REPLICAS [STEP]."""
+
+import os
+import signal
+import sys
+
+import keras
+
+from keras_audio_vae.training import FitOptions, fit
+from keras_audio_vae.training.variables import scalar_of
+from tests.training.toys import ToyModel, ToyPipeline
+
+OPTIONS = {"epochs": 2, "max_minutes": 0.0, "batch_size": 4, "lr_warmup_steps": 2, "checkpoint_minutes": 0.0}
+
+
+class Kill(keras.callbacks.Callback):
+    """SIGKILL: no handler, no clean-up, no second chance."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if scalar_of(self.model.optimizer.iterations) == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(run_dir: str, replicas: str, step: str = "-1") -> None:
+    options = FitOptions(**OPTIONS, replicas=int(replicas), tensorboard=False)
+    fit(
+        ToyModel,
+        ToyPipeline(),
+        valid_pipeline=ToyPipeline(),
+        run_dir=run_dir,
+        options=options,
+        callbacks=[Kill(int(step))],
+        verbose=0,
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,188 @@
+import csv
+import dataclasses
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from keras_audio_vae.errors import UserError
+from keras_audio_vae.training import FitOptions, Interrupted, NonFiniteLoss, fit, load_checkpoint
+from keras_audio_vae.training.variables import values_of
+from tests.training.toys import ToyModel, ToyPipeline
+
+OPTIONS = FitOptions(
+    epochs=3, max_minutes=0.0, batch_size=4, lr_warmup_steps=2, replicas=1, checkpoint_minutes=0.0, tensorboard=False
+)
+
+
+def train(run_dir, pipeline=None, options=OPTIONS, **kwargs):
+    return fit(ToyModel, pipeline or ToyPipeline(), run_dir=run_dir, options=options, verbose=0, **kwargs)
+
+
+def checkpoint(run_dir, name="last"):
+    with np.load(run_dir / "checkpoints" / f"{name}.npz") as archive:
+        return {key: archive[key] for key in archive if key != "state"}
+
+
+def assert_same(left, right):
+    assert left.keys() == right.keys()
+    for key in left:
+        np.testing.assert_array_equal(left[key], right[key], err_msg=key)
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Sends a signal to this very process in the middle of a run, or raises what nobody catches."""
+
+    def __init__(self, state_step, signal_number=None):
+        super().__init__()
+        self.left, self.signal_number = state_step, signal_number
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            if self.signal_number is None:
+                raise RuntimeError("power cut")
+            os.kill(os.getpid(), self.signal_number)
+
+
+def rows(run_dir):
+    with open(run_dir / "log.csv", newline="") as file:
+        return [{k: v for k, v in row.items() if k != "minutes"} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("steps", [1, 4, 6, 12])
+def test_stopped_run_ends_as_unbroken_one(tmp_path, steps):
+    train(tmp_path / "whole", valid_pipeline=ToyPipeline())
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(tmp_path / "broken", valid_pipeline=ToyPipeline(), callbacks=[StopAfter(steps)])
+    result = train(tmp_path / "broken", valid_pipeline=ToyPipeline())
+    assert result.resumed_from == steps - 1
+    assert_same(checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "broken"))
+    assert_same(checkpoint(tmp_path / "whole", "best"), checkpoint(tmp_path / "broken", "best"))
+    assert rows(tmp_path / "whole") == rows(tmp_path / "broken")
+
+
+def test_sparse_checkpoints_repeat_the_lost_steps(tmp_path):
+    options = dataclasses.replace(OPTIONS, checkpoint_minutes=60.0)
+    train(tmp_path / "whole", options=options)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(tmp_path / "broken", options=options, callbacks=[StopAfter(7)])
+    assert train(tmp_path / "broken", options=options).resumed_from == 4
+    assert_same(checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "broken"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_saves_and_stops_politely(tmp_path, number):
+    options = dataclasses.replace(OPTIONS, checkpoint_minutes=60.0)
+    with pytest.raises(Interrupted, match="Stopped at step 6") as caught:
+        train(tmp_path / "run", options=options, callbacks=[StopAfter(6, number)])
+    assert caught.value.signal_number == number
+    assert train(tmp_path / "run", options=options).resumed_from == 6
+
+
+def test_resuming_says_so_and_a_finished_run_trains_no_more(tmp_path, capsys):
+    first = train(tmp_path / "run")
+    fit(ToyModel, ToyPipeline(), run_dir=tmp_path / "run", options=OPTIONS, verbose=2)
+    assert "at step 12" in capsys.readouterr().out
+    again = train(tmp_path / "run")
+    assert again.state.step == again.resumed_from == 12
+    for left, right in zip(values_of(first.model.variables), values_of(again.model.variables), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_longer_run_goes_on_where_the_shorter_ended(tmp_path):
+    train(tmp_path / "run", options=dataclasses.replace(OPTIONS, epochs=1))
+    assert train(tmp_path / "run").state.step == 12
+
+
+def test_fresh_starts_over(tmp_path):
+    train(tmp_path / "run")
+    result = train(tmp_path / "run", fresh=True)
+    assert result.resumed_from == 0
+    assert len(rows(tmp_path / "run")) == 3
+
+
+def test_result_is_the_average_of_the_best_checkpoint(tmp_path):
+    result = train(tmp_path / "run", valid_pipeline=ToyPipeline())
+    model = result.model
+    state = load_checkpoint(model, tmp_path / "run" / "checkpoints" / "best.npz")
+    averages = values_of(model.optimizer._model_variables_moving_average)
+    load_checkpoint(model, tmp_path / "run" / "checkpoints" / "best.npz", averaged=True)
+    for weight, average in zip(values_of(model.trainable_variables), averages, strict=True):
+        np.testing.assert_array_equal(weight, average)
+    losses = [float(row["val_loss"]) for row in rows(tmp_path / "run")]
+    assert state.best_value == min(losses)
+    values = model.evaluate(ToyPipeline().evaluation(4), return_dict=True, verbose=0)
+    assert values["loss"] == pytest.approx(min(losses), rel=1e-6)
+
+
+def test_clock_ends_a_run_with_a_validated_partial_epoch(tmp_path):
+    options = dataclasses.replace(OPTIONS, epochs=0, steps_per_epoch=1_000_000, max_minutes=0.02)
+    state = train(tmp_path / "run", options=options, valid_pipeline=ToyPipeline()).state
+    assert state.step == state.ended_step > 0
+    assert state.seconds >= 1.2
+    assert float(rows(tmp_path / "run")[0]["learning_rate"]) < 1e-4
+
+
+def test_nan_batch_stops_the_run_and_leaves_the_good_checkpoint(tmp_path):
+    with pytest.raises(NonFiniteLoss, match=r"loss became nan at step 5\..*step5\.wav; .*step4\.wav"):
+        train(tmp_path / "run", ToyPipeline(broken_step=5))
+    saved = checkpoint(tmp_path / "run")
+    assert all(np.isfinite(value).all() for value in saved.values())
+    assert train(tmp_path / "run").resumed_from == 5
+
+
+def test_weights_that_break_under_a_finite_loss_are_never_saved(tmp_path):
+    class Breaks(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if int(self.model.optimizer.iterations) == 6:
+                self.model.dense.bias.assign(np.full(self.model.dense.bias.shape, np.inf))
+
+    with pytest.raises(NonFiniteLoss, match=r"A weight became nan or infinite at step 5\."):
+        train(tmp_path / "run", callbacks=[Breaks()])
+    assert all(np.isfinite(value).all() for value in checkpoint(tmp_path / "run").values())
+
+
+def test_checkpoint_of_another_model_is_refused_in_words(tmp_path):
+    train(tmp_path / "run")
+
+    def wider():
+        model = ToyModel()
+        model.extra = keras.layers.Dense(3)
+        model.extra.build((None, 5))
+        return model
+
+    with pytest.raises(UserError, match=r"belongs to another model: .* absent in the file"):
+        fit(wider, ToyPipeline(), run_dir=tmp_path / "run", options=OPTIONS, verbose=0)
+
+
+def test_damaged_checkpoint_is_refused_in_words(tmp_path):
+    train(tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match="can't be read"):
+        train(tmp_path / "run")
+
+
+def test_partial_file_of_a_killed_write_does_no_harm(tmp_path):
+    train(tmp_path / "run", options=dataclasses.replace(OPTIONS, epochs=1))
+    (tmp_path / "run" / "checkpoints" / ".last.npz.partial").write_bytes(b"half")
+    train(tmp_path / "run")
+    assert sorted(os.listdir(tmp_path / "run" / "checkpoints")) == ["best.npz", "last.npz"]
+
+
+def test_batch_that_does_not_divide_is_refused(tmp_path):
+    with pytest.raises(UserError, match="batch_size"):
+        train(tmp_path / "run", options=dataclasses.replace(OPTIONS, batch_size=0))
+
+
+def test_bfloat16_keeps_float32_weights(tmp_path):
+    options = dataclasses.replace(OPTIONS, epochs=1, mixed_precision="bfloat16")
+    try:
+        model = train(tmp_path / "run", options=options).model
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.dense.compute_dtype == "bfloat16"
+    assert {variable.dtype for variable in model.trainable_variables} == {"float32"}

@@ -1,0 +1,1 @@
+"""The commands: flags in, library calls out. `python -m trainers.fit --help` is the place to start."""

@@ -1,0 +1,89 @@
+"""Measures a trained model on whole recordings: `python -m trainers.evaluate --run_dir=runs/vae`."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainers import command, flags
+from trainers.flags import FlagSet, flag
+from trainers.settings import FitSettings
+
+if TYPE_CHECKING:
+    from keras_audio_vae.audio import Corpus
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateSettings(FlagSet):
+    """The settings of an evaluation; the fields' help texts say what each is."""
+
+    run_dir: str = flag("", "what", "folder that trainers.fit wrote", required=True)
+    data: str = flag("", "what", "other recordings than the run's: a folder, a glob or a file")
+    split: str = flag("test", "what", "which of the recordings", choices=("test", "valid", "train", "all"))
+    output: str = flag("", "results", "folder of the results; without it they go to run_dir")
+    listen: int = flag(8, "results", "recordings that are written as WAV pairs", unit="recordings", least=0)
+
+
+def main(settings: EvaluateSettings) -> None:
+    """Evaluates, and prints and writes the table."""
+    from keras_audio_vae import datasets
+    from trainers import data, rundir
+
+    if (settings.data or settings.split != "test") and not settings.output:
+        raise flags.FlagError(
+            "--data and --split need an --output: run_dir keeps the evaluation of the run's test split"
+        )
+    run = rundir.RunDirectory(settings.run_dir)
+    fit_settings = run.settings()
+    corpus = datasets.load(settings.data or fit_settings.data)
+    if settings.data:
+        print(corpus.report(), flush=True)
+    parts = {"all": corpus, **data.split(corpus, fit_settings)}
+    name, chosen = (
+        datasets.evaluation_part(parts) if settings.split == "test" else (settings.split, parts[settings.split])
+    )
+    output = Path(settings.output or run.path)
+    measure(run.load_model(), name, chosen, fit_settings, output=output, listen=settings.listen)
+    print(f"\nwritten to {output}")
+
+
+def measure(model: Any, name: str, corpus: "Corpus", settings: FitSettings, *, output: Path, listen: int) -> None:
+    """Measures a model on whole recordings, prints the table, and writes it beside WAV pairs and their picture.
+
+    Args:
+        model: The trained model.
+        name: The recordings' split.
+        corpus: The recordings.
+        settings: The flags of the run.
+        output: The folder of the results.
+        listen: How many recordings are written as WAV pairs.
+    """
+    from keras_audio_vae import metrics
+    from trainers import data
+
+    pipeline = data.chunk(corpus, settings)
+    output.mkdir(parents=True, exist_ok=True)
+    print(f"\nMeasures on the {name} recordings{', which the training saw' if name == 'train' else ''}:", flush=True)
+    report = metrics.evaluate(model, ((entry.recording_id, wave) for entry, wave, _ in pipeline.recordings()))
+    report.write(output)
+    print(report.table(), flush=True)
+    if listen:
+        chosen = metrics.spread(len(corpus.recordings), listen)
+        recordings = ((entry.recording_id, wave) for entry, wave, _ in pipeline.recordings())
+        pairs = metrics.reconstruct_pairs(model, recordings, chosen)
+        metrics.write_pairs(output / "listen", pairs, settings.sample_rate)
+        metrics.draw_spectrograms(output / "spectrograms.png", pairs, settings.sample_rate)
+
+
+def cli() -> int:
+    """Runs the command with the process's command line and returns the exit status."""
+    return command.run(
+        main,
+        EvaluateSettings,
+        name="trainers.evaluate",
+        purpose="Measures the model of a run on whole recordings, beside trivial baselines.",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

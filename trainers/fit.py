@@ -1,0 +1,57 @@
+"""Trains a VAE: `python -m trainers.fit --flagfile=configs/vae.flags`."""
+
+import dataclasses
+import sys
+
+from trainers import command, flags
+from trainers.settings import FitSettings
+
+
+def main(settings: FitSettings) -> None:
+    """Scans the data, trains, saves, exports, evaluates, and lists what the run directory holds."""
+    from keras_audio_vae import datasets, models, serving, training
+    from trainers import data, evaluate, rundir
+
+    # The CPU can be split into replicas only before TensorFlow computes anything, so before any sound is decoded.
+    training.make_strategy(settings.replicas)
+    settings = data.with_absolute_path(settings)
+    corpus = datasets.load(settings.data)
+    print(corpus.report(), flush=True)
+    parts = data.split(corpus, settings)
+    print("  " + ", ".join(f"{name}: {len(part.recordings)}" for name, part in parts.items()), flush=True)
+
+    run = rundir.RunDirectory(settings.run_dir)
+    run.prepare(settings)
+    rundir.write_text(run.corpus, corpus.to_json())
+
+    def build_model() -> models.VAE:
+        with flags.checking_flags():
+            return models.VAE(**settings.model_arguments())
+
+    option_names = [field.name for field in dataclasses.fields(training.FitOptions)]
+    result = training.fit(
+        build_model,
+        data.chunk(parts["train"], settings),
+        run_dir=run.path,
+        options=training.FitOptions(**{name: getattr(settings, name) for name in option_names}),
+        valid_pipeline=data.chunk(parts["valid"], settings) if parts["valid"].recordings else None,
+    )
+    run.save_model(result.model)
+    serving.export(result.model, run.export / "1")
+    name, corpus = datasets.evaluation_part(parts)
+    evaluate.measure(result.model, name, corpus, settings, output=run.path, listen=settings.listen)
+    print(f"\n{run.contents()}")
+
+
+def cli() -> int:
+    """Runs the command with the process's command line and returns the exit status."""
+    return command.run(
+        main,
+        FitSettings,
+        name="trainers.fit",
+        purpose="Trains a VAE on sound; the same command again goes on with a run that was stopped.",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

@@ -1,0 +1,71 @@
+"""Sends sound through a trained model: `python -m trainers.reconstruct --run_dir=runs/vae --input=DIR --output=DIR`."""
+
+import dataclasses
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from trainers import command
+from trainers.flags import FlagSet, flag
+
+
+@dataclasses.dataclass(frozen=True)
+class ReconstructSettings(FlagSet):
+    """The settings of a reconstruction; the fields' help texts say what each is."""
+
+    run_dir: str = flag("", "files", "folder that trainers.fit wrote", required=True)
+    input: str = flag("", "files", "sound: a folder, a glob or a file", required=True)
+    output: str = flag("", "files", "folder of the WAV files, in the input's tree", required=True)
+
+
+def main(settings: ReconstructSettings) -> None:
+    """Writes one WAV file per recording, as long as the recording and at the model's sample rate."""
+    import numpy as np
+
+    from keras_audio_vae import audio
+    from keras_audio_vae.errors import UserError
+    from trainers import data, rundir
+
+    run = rundir.RunDirectory(settings.run_dir)
+    fit_settings, model = run.settings(), run.load_model()
+    corpus = audio.scan(settings.input)
+    print(corpus.report(), flush=True)
+    names = output_names([recording.recording_id for recording in corpus.recordings])
+    paths = {name: Path(settings.output) / output for name, output in names.items()}
+    inputs = {Path(recording.path).resolve() for recording in corpus.recordings}
+    if overwritten := [str(path) for path in paths.values() if path.resolve() in inputs]:
+        raise UserError(f"{overwritten[0]} is an input and would be overwritten: name another --output")
+    for recording, waveform, gain in data.chunk(corpus, fit_settings).recordings():
+        path = paths[recording.recording_id]
+        # The model heard the normalised recording; dividing by the gain gives it the recording's own level back.
+        output = np.asarray(model.reconstruct(waveform[np.newaxis]))[0] / gain
+        clipped = audio.write_wav(path, output, fit_settings.sample_rate)
+        note = f", {clipped} samples clipped" if clipped else ""
+        print(f"{path}: {len(waveform) / fit_settings.sample_rate:.2f} s{note}", flush=True)
+
+
+def output_names(recording_ids: Sequence[str]) -> dict[str, str]:
+    """Names the WAV file of each recording; recordings that differ in their extension alone keep it in the name.
+
+    Example:
+        >>> output_names(["a/bell.flac", "a/bell.mp3", "drum.ogg"])
+        {'a/bell.flac': 'a/bell.flac.wav', 'a/bell.mp3': 'a/bell.mp3.wav', 'drum.ogg': 'drum.wav'}
+    """
+    plain = {name: str(PurePosixPath(name).with_suffix(".wav")) for name in recording_ids}
+    times = Counter(plain.values())
+    return {name: plain[name] if times[plain[name]] == 1 else f"{name}.wav" for name in recording_ids}
+
+
+def cli() -> int:
+    """Runs the command with the process's command line and returns the exit status."""
+    return command.run(
+        main,
+        ReconstructSettings,
+        name="trainers.reconstruct",
+        purpose="Sends sound through the model of a run and writes what comes out as WAV files.",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

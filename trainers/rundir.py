@@ -1,0 +1,144 @@
+"""The run directory: what `fit` writes and the other commands read, and which file in it is what."""
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from keras_audio_vae.errors import UserError
+from trainers import flags
+from trainers.settings import FitSettings
+
+# What may differ when a run goes on: how long it lasts, where it is and what it shows, but not what it computes.
+FREE_TO_CHANGE = (
+    *("epochs", "max_minutes", "checkpoint_minutes", "replicas", "cache_gb"),
+    *("run_dir", "fresh", "listen", "tensorboard"),
+)
+
+CONTENTS = {
+    "run.flags": "every flag of the run: --flagfile=%s/run.flags repeats it",
+    "corpus.json": "what was found in the data, and what was skipped",
+    "log.csv": "losses per epoch",
+    "model.keras": "the model: keras.saving.load_model reads it",
+    "export": "SavedModel for serving",
+    "evaluation.txt": "measures on the test recordings beside baselines",
+    "evaluation.json": "the same, for programs",
+    "listen": "test recordings and their reconstructions",
+    "spectrograms.png": "spectrograms of the same",
+    "tensorboard": "tensorboard --logdir=%s/tensorboard shows the training",
+    "checkpoints": "the last and the best state: the same command goes on from there",
+}
+
+
+class RunDirectory:
+    """The files of one run.
+
+    Args:
+        path: The folder.
+
+    Example:
+        >>> RunDirectory("runs/vae").model.name
+        'model.keras'
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """See the class."""
+        self.path = Path(path)
+        self.flags = self.path / "run.flags"
+        self.corpus = self.path / "corpus.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model.keras"
+        self.export = self.path / "export"
+
+    def settings(self) -> FitSettings:
+        """Reads the flags that the run was made with.
+
+        Raises:
+            UserError: The folder holds no run, or its `run.flags` cannot be read.
+        """
+        if not self.flags.is_file():
+            raise UserError(f"{self.path} holds no run (no run.flags): name a folder that trainers.fit wrote")
+        try:
+            return flags.parse(FitSettings, [f"--flagfile={self.flags}"])
+        except flags.FlagError as error:
+            raise UserError(f"{self.flags} cannot be read: {error}") from error
+
+    def prepare(self, settings: FitSettings) -> None:
+        """Makes the folder ready for a run, new or resumed, and saves its flags.
+
+        Args:
+            settings: The flags of the run.
+
+        Raises:
+            UserError: A run of other flags is there already, or the folder cannot be written.
+        """
+        if self.checkpoints.is_dir() and not settings.fresh:
+            self._refuse_other_flags(settings)
+        try:
+            if settings.fresh:
+                self._clear()
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.flags, flags.format_flags(settings, leave_out=["fresh"]))
+        except OSError as error:
+            raise UserError(f"--run_dir={self.path} cannot be written: {error.strerror}") from error
+
+    def load_model(self) -> Any:
+        """Loads the trained model.
+
+        Raises:
+            UserError: The run has not ended yet, or the file cannot be read.
+        """
+        import keras
+
+        if not self.model.is_file():
+            raise UserError(
+                f"{self.model} is not there: the run has not ended; start trainers.fit again to go on with it"
+            )
+        try:
+            return keras.saving.load_model(self.model)
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{self.model} cannot be read: {error}") from error
+
+    def save_model(self, model: Any) -> None:
+        """Saves the trained model, whole or not at all."""
+        temporary = self.path / ".partial.keras"
+        model.save(temporary)
+        os.replace(temporary, self.model)
+
+    def contents(self) -> str:
+        """Lists what the folder holds, one line each, with what it is."""
+        present = [name for name in CONTENTS if (self.path / name).exists()]
+        width = max(map(len, present), default=0) + len(str(self.path)) + 2
+        return "\n".join(
+            f"{self.path / name!s:{width}} {CONTENTS[name].replace('%s', str(self.path))}" for name in present
+        )
+
+    def _refuse_other_flags(self, settings: FitSettings) -> None:
+        """Raises a UserError if the run in the folder was not made with these settings."""
+        before = self.settings()
+        changed = [
+            f"--{field.name} {getattr(before, field.name)} -> {getattr(settings, field.name)}"
+            for field in dataclasses.fields(settings)
+            if field.name not in FREE_TO_CHANGE and getattr(before, field.name) != getattr(settings, field.name)
+        ]
+        if changed:
+            raise UserError(
+                f"{self.path} holds a run of other flags ({', '.join(changed)}): "
+                "use another --run_dir, or --fresh to delete that run and start over"
+            )
+
+    def _clear(self) -> None:
+        """Deletes what a run writes, and nothing else that may lie in the folder."""
+        for path in (self.path / name for name in CONTENTS):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,111 @@
+"""What `trainers.fit` can be told: one dataclass, of which the flags, the help and the saved `run.flags` are made.
+
+The defaults are those of `configs/vae.flags` in kind; the shipped files say in full what was tuned. A name that the
+library uses too (an argument of `kav.models.VAE` or of `kav.datasets.ChunkPipeline`) is the same name here.
+"""
+
+import dataclasses
+from typing import Any
+
+from trainers.flags import FlagSet, flag
+
+MODEL_FIELDS_ELSEWHERE = ("sample_rate", "channels", "chunk_samples", "clipnorm", "seed")
+
+
+@dataclasses.dataclass(frozen=True)
+class FitSettings(FlagSet):
+    """The settings of a training run; the fields' help texts say what each is.
+
+    Raises:
+        ValueError: A value is outside of what its flag allows.
+
+    Example:
+        >>> FitSettings(latent_dim=16).model_arguments()["latent_dim"]
+        16
+        >>> FitSettings(latent_dim=0)
+        Traceback (most recent call last):
+        ValueError: --latent_dim must be at least 1, not 0
+    """
+
+    data: str = flag(
+        "fluidnotes", "data", "fluidnotes (the embedded recordings), a folder, a glob or a file", required=True
+    )
+    sample_rate: int = flag(22050, "data", "rate that every recording is resampled to", unit="Hz", least=1)
+    channels: int = flag(1, "data", "channels of the model; 1 mixes every recording down", least=1)
+    chunk_samples: int = flag(22050, "data", "length of a training chunk", unit="samples", least=1)
+    chunk_overlap: float = flag(0.5, "data", "share of a chunk that the next one repeats", least=0.0, below=1.0)
+    normalization: str = flag("none", "data", "levels each recording before use", choices=("none", "peak", "rms"))
+    gain_db: float = flag(0.0, "data", "augmentation: random gain within plus or minus this", unit="dB", least=0.0)
+    random_offset: bool = flag(True, "data", "augmentation: chunks start at a random offset")
+    cache_gb: float = flag(2.0, "data", "decoded audio up to this size is kept in memory", unit="GB", least=0.0)
+    valid_fraction: float = flag(0.1, "data", "share of the recordings for validation", least=0.0, below=1.0)
+    test_fraction: float = flag(0.1, "data", "share of the recordings for the final measures", least=0.0, below=1.0)
+
+    frontend: str = flag("stft", "model", "what turns samples into features", choices=("stft", "waveform"))
+    hop: int = flag(210, "model", "distance of feature frames; a divisor of chunk_samples", unit="samples", least=1)
+    n_fft: int = flag(840, "model", "window of the STFT front end", unit="samples", least=2)
+    widths: tuple[int, ...] = flag((128, 256), "model", "channels of each stage, encoder order", least=1)
+    depths: tuple[int, ...] = flag((4, 2), "model", "residual blocks of each stage", least=0)
+    strides: tuple[int, ...] = flag((3,), "model", "frame rate reductions between the stages", least=1)
+    latent_dim: int = flag(96, "model", "size of a latent vector", least=1)
+    latent_pooling: str = flag(
+        "sequence", "model", "a vector per latent frame or one per chunk", choices=("sequence", "global")
+    )
+    upsampling: str = flag("nearest", "model", "how the decoder raises the rate", choices=("nearest", "transposed"))
+    waveform_bands: int = flag(
+        64, "model", "latents that begin as a lapped transform and carry phase; 0 = none", unit="per channel", least=0
+    )
+    latent_norm: str = flag("none", "model", "batch norm of the posterior's mean (BN-VAE)", choices=("none", "batch"))
+    latent_gamma: float = flag(0.6, "model", "scale of latent_norm=batch; KL >= gamma^2/2 per dimension", above=0.0)
+
+    mse_weight: float = flag(0.0, "loss", "weight of the waveform's mean squared error", least=0.0)
+    waveform_weight: float = flag(1.5, "loss", "weight of the waveform's relative error, |y - x| / |x|", least=0.0)
+    stft_weight: float = flag(1.0, "loss", "weight of the multi-resolution STFT distance", least=0.0)
+    mel_weight: float = flag(1.0, "loss", "weight of the mel distance", least=0.0)
+    rate_control: str = flag(
+        "target",
+        "loss",
+        "how the KL is weighted",
+        choices=("target", "constant", "linear", "cyclical", "free_bits"),
+    )
+    beta: float = flag(0.001, "loss", "weight of the KL", unit="loss per nat", least=0.0)
+    target_bps: float = flag(3000.0, "loss", "rate to hold with rate_control=target", unit="bits/s", least=0.0)
+    warmup_steps: int = flag(1000, "loss", "linear: steps to full beta; cyclical: period", unit="steps", least=1)
+    free_bits: float = flag(0.1, "loss", "KL per dimension that costs nothing", unit="nats", least=0.0)
+
+    epochs: int = flag(100, "training", "stops after so many epochs; 0 = no limit", least=0)
+    steps_per_epoch: int = flag(0, "training", "steps that count as an epoch; 0 = one pass", unit="steps", least=0)
+    max_minutes: float = flag(
+        0.0, "training", "stops training after this time; 0 = no limit", unit="minutes", least=0.0
+    )
+    checkpoint_minutes: float = flag(1.0, "training", "time between two checkpoints", unit="minutes", least=0.0)
+    batch_size: int = flag(16, "training", "chunks per step, over all replicas", unit="chunks", least=1)
+    learning_rate: float = flag(0.002, "training", "peak learning rate of AdamW", above=0.0)
+    weight_decay: float = flag(0.01, "training", "weight decay of AdamW", least=0.0)
+    lr_warmup_steps: int = flag(200, "training", "steps to the peak learning rate, then cosine", unit="steps", least=0)
+    clipnorm: float = flag(1.0, "training", "largest norm of the whole gradient; 0 = no clipping", least=0.0)
+    ema_decay: float = flag(0.999, "training", "average of the weights, per step; 0 = none", least=0.0, below=1.0)
+    replicas: int = flag(0, "training", "0 = every GPU or one CPU; N = that many GPUs or logical CPUs", least=0)
+    mixed_precision: str = flag("float32", "training", "type of the computations", choices=("float32", "bfloat16"))
+    jit_compile: bool = flag(False, "training", "compiles the training step by XLA")
+    seed: int = flag(0, "training", "seed of weights, noise, order and augmentation", least=0, most=2**31 - 1)
+
+    run_dir: str = flag(
+        "runs/vae", "run", "folder of all that the run writes; a run found there resumes", required=True
+    )
+    fresh: bool = flag(False, "run", "deletes the run found in run_dir and starts over")
+    listen: int = flag(8, "run", "test recordings that are written as WAV pairs", unit="recordings", least=0)
+    tensorboard: bool = flag(True, "run", "writes losses, KL, audio and spectrograms for TensorBoard")
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Selects the arguments of the model's constructor, as JSON values.
+
+        Returns:
+            Names and values of the groups "model" and "loss" and of the few that other groups share with the model.
+        """
+        values = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.metadata["group"] in ("model", "loss") or field.name in MODEL_FIELDS_ELSEWHERE
+        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
