@@ -63,10 +63,11 @@ def measure(model: Any, name: str, corpus: "Corpus", settings: FitSettings, *, o
 
     pipeline = data.chunk(corpus, settings)
     output.mkdir(parents=True, exist_ok=True)
-    print(f"\nMeasures on the {name} recordings{', which the training saw' if name == 'train' else ''}:", flush=True)
-    report = metrics.evaluate(model, ((entry.recording_id, wave) for entry, wave, _ in pipeline.recordings()))
+    title = f"Measures on the {name} recordings{', which the training saw' if name == 'train' else ''}"
+    recordings = ((entry.recording_id, wave) for entry, wave, _ in pipeline.recordings())
+    report = metrics.evaluate(model, recordings, title=title)
     report.write(output)
-    print(report.table(), flush=True)
+    print(f"\n{report.table()}", flush=True)
     if listen:
         chosen = metrics.spread(len(corpus.recordings), listen)
         recordings = ((entry.recording_id, wave) for entry, wave, _ in pipeline.recordings())

@@ -36,10 +36,11 @@ def main(settings: FitSettings) -> None:
         options=training.FitOptions(**{name: getattr(settings, name) for name in option_names}),
         valid_pipeline=data.chunk(parts["valid"], settings) if parts["valid"].recordings else None,
     )
-    run.save_model(result.model)
-    serving.export(result.model, run.export / "1")
+    model = training.inference_copy(result.model)
+    run.save_model(model)
+    serving.export(model, run.export / "1")
     name, corpus = datasets.evaluation_part(parts)
-    evaluate.measure(result.model, name, corpus, settings, output=run.path, listen=settings.listen)
+    evaluate.measure(model, name, corpus, settings, output=run.path, listen=settings.listen)
     print(f"\n{run.contents()}")
 
 

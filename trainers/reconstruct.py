@@ -5,9 +5,14 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from trainers import command
 from trainers.flags import FlagSet, flag
+from trainers.settings import FitSettings
+
+if TYPE_CHECKING:
+    from keras_audio_vae.audio import Recording
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,12 +25,14 @@ class ReconstructSettings(FlagSet):
 
 
 def main(settings: ReconstructSettings) -> None:
-    """Writes one WAV file per recording, as long as the recording and at the model's sample rate."""
-    import numpy as np
+    """Writes one WAV file per recording, as long as the recording and at the model's sample rate.
 
+    Raises:
+        UserError: There is no sound, or none of it can be decoded, or an input would be overwritten.
+    """
     from keras_audio_vae import audio
     from keras_audio_vae.errors import UserError
-    from trainers import data, rundir
+    from trainers import rundir
 
     run = rundir.RunDirectory(settings.run_dir)
     fit_settings, model = run.settings(), run.load_model()
@@ -36,13 +43,45 @@ def main(settings: ReconstructSettings) -> None:
     inputs = {Path(recording.path).resolve() for recording in corpus.recordings}
     if overwritten := [str(path) for path in paths.values() if path.resolve() in inputs]:
         raise UserError(f"{overwritten[0]} is an input and would be overwritten: name another --output")
-    for recording, waveform, gain in data.chunk(corpus, fit_settings).recordings():
+    written = 0
+    for recording in corpus.recordings:
         path = paths[recording.recording_id]
-        # The model heard the normalised recording; dividing by the gain gives it the recording's own level back.
-        output = np.asarray(model.reconstruct(waveform[np.newaxis]))[0] / gain
-        clipped = audio.write_wav(path, output, fit_settings.sample_rate)
-        note = f", {clipped} samples clipped" if clipped else ""
-        print(f"{path}: {len(waveform) / fit_settings.sample_rate:.2f} s{note}", flush=True)
+        try:
+            note = reconstruct(model, recording, fit_settings, path)
+        except UserError as reason:  # damaged behind its header, which is all that the scan reads
+            print(f"skipped {reason}", flush=True)
+            continue
+        written += 1
+        print(f"{path}: {note}", flush=True)
+    if not written:
+        raise UserError(f"{settings.input}: nothing of it could be decoded, so nothing was written")
+
+
+def reconstruct(model: Any, recording: "Recording", settings: FitSettings, path: Path) -> str:
+    """Writes what the model makes of one recording.
+
+    Args:
+        model: The trained model.
+        recording: What it hears.
+        settings: The flags of the run.
+        path: The WAV file.
+
+    Returns:
+        Its duration, and how much was clipped, in words.
+
+    Raises:
+        UserError: The recording cannot be decoded; the message names its file.
+    """
+    import numpy as np
+
+    from keras_audio_vae import audio
+    from trainers import data
+
+    [(_, waveform, gain)] = data.chunk(audio.Corpus((recording,)), settings).recordings()
+    # The model heard the normalised recording; dividing by the gain gives it the recording's own level back.
+    output = np.asarray(model.reconstruct(waveform[np.newaxis]))[0] / gain
+    clipped = audio.write_wav(path, output, settings.sample_rate)
+    return f"{len(waveform) / settings.sample_rate:.2f} s" + (f", {clipped} samples clipped" if clipped else "")
 
 
 def output_names(recording_ids: Sequence[str]) -> dict[str, str]:

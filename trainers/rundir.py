@@ -101,7 +101,7 @@ class RunDirectory:
             raise UserError(f"{self.model} cannot be read: {error}") from error
 
     def save_model(self, model: Any) -> None:
-        """Saves the trained model, whole or not at all."""
+        """Saves a model, whole or not at all."""
         temporary = self.path / ".partial.keras"
         model.save(temporary)
         os.replace(temporary, self.model)

@@ -68,7 +68,9 @@ class FitSettings(FlagSet):
         "how the KL is weighted",
         choices=("target", "constant", "linear", "cyclical", "free_bits"),
     )
-    beta: float = flag(0.001, "loss", "weight of the KL", unit="loss per nat", least=0.0)
+    beta: float = flag(
+        0.001, "loss", "weight of the KL; where it begins with rate_control=target", unit="loss per nat", least=0.0
+    )
     target_bps: float = flag(3000.0, "loss", "rate to hold with rate_control=target", unit="bits/s", least=0.0)
     warmup_steps: int = flag(1000, "loss", "linear: steps to full beta; cyclical: period", unit="steps", least=1)
     free_bits: float = flag(0.1, "loss", "KL per dimension that costs nothing", unit="nats", least=0.0)
@@ -84,7 +86,7 @@ class FitSettings(FlagSet):
     weight_decay: float = flag(0.01, "training", "weight decay of AdamW", least=0.0)
     lr_warmup_steps: int = flag(200, "training", "steps to the peak learning rate, then cosine", unit="steps", least=0)
     clipnorm: float = flag(1.0, "training", "largest norm of the whole gradient; 0 = no clipping", least=0.0)
-    ema_decay: float = flag(0.999, "training", "average of the weights, per step; 0 = none", least=0.0, below=1.0)
+    ema_decay: float = flag(0.99, "training", "average of the weights, per step; 0 = none", least=0.0, below=1.0)
     replicas: int = flag(0, "training", "0 = every GPU or one CPU; N = that many GPUs or logical CPUs", least=0)
     mixed_precision: str = flag("float32", "training", "type of the computations", choices=("float32", "bfloat16"))
     jit_compile: bool = flag(False, "training", "compiles the training step by XLA")

@@ -168,7 +168,15 @@ def analysis_window(size: int) -> tf.Tensor:
 
 def sine_window(hop: int) -> np.ndarray:
     """The window of the lapped transform: half a sine over two hops, float32 [2 * hop]."""
-    return np.sin(np.pi * (np.arange(2 * hop) + 0.5) / (2 * hop)).astype(np.float32)
+    return np.sin(np.pi * _lapped_positions(hop) / (2 * hop)).astype(np.float32)
+
+
+def _lapped_positions(hop: int) -> np.ndarray:
+    """Where a lapped frame's samples lie in it: half a sample later for an odd hop, as `frame` cuts it so late.
+
+    The folds of the transform then fall between two samples at either end of a signal, and the first one is kept.
+    """
+    return np.arange(2 * hop) + (1.0 if hop % 2 else 0.5)
 
 
 def lapped_basis(hop: int, bands: int) -> np.ndarray:
@@ -199,7 +207,7 @@ def lapped_basis(hop: int, bands: int) -> np.ndarray:
     """
     if not 1 <= bands <= hop:
         raise ValueError(f"A lapped transform with a hop of {hop} samples has 1 to {hop} bands, not {bands}.")
-    sample = np.arange(2 * hop)[:, None] + 0.5
+    sample = _lapped_positions(hop)[:, None]
     band = np.arange(bands)[None, :] + 0.5
     return (sine_window(hop)[:, None] * np.sqrt(2 / hop) * np.cos(np.pi / hop * (sample + hop / 2) * band)).astype(
         np.float32

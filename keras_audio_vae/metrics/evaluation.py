@@ -51,6 +51,7 @@ def evaluate(
     measures: Sequence[Measure] = MEASURES,
     baselines: Mapping[str, Baseline] = BASELINES,
     seed: int = 0,
+    title: str = "",
 ) -> Report:
     """Measures a model on whole recordings, one at a time.
 
@@ -66,6 +67,7 @@ def evaluate(
             given for those of them that are distances.
         baselines: What is measured beside the model, by name.
         seed: Of the drawing of the other recordings.
+        title: What the recordings are, such as the name of their split: the report's first line.
 
     Returns:
         The report.
@@ -92,7 +94,7 @@ def evaluate(
         evaluation.add(name, np.asarray(waveform, np.float32).reshape(len(waveform), -1))
     if not evaluation.names:
         raise UserError("There is no recording to evaluate.")
-    return evaluation.report()
+    return evaluation.report(title)
 
 
 class _Evaluation:
@@ -130,7 +132,7 @@ class _Evaluation:
         else:
             self._measure_shuffled(len(self.names) - 1, waveform, int(self.generator.integers(len(self.names) - 1)))
 
-    def report(self) -> Report:
+    def report(self, title: str) -> Report:
         """Returns the figures; nothing can be added after it."""
         if len(self.names) > 1:
             self._measure_shuffled(0, self.first, int(self.generator.integers(1, len(self.names))))
@@ -148,6 +150,7 @@ class _Evaluation:
                 active_units=active_units(np.concatenate(self.latents)),
                 shuffled_rise=self._shuffled_rise(),
             ),
+            title=title,
         )
 
     def _measure_shuffled(self, recording: int, waveform: np.ndarray, other: int) -> None:

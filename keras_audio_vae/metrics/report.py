@@ -55,6 +55,7 @@ class Report:
         directions: By the name of a measure, "lower is better", "higher is better", or what else is to be known of it.
         values: values[row][measure] holds one figure per recording; not every row has every measure.
         latents: What the latents carry.
+        title: What the recordings are, or nothing.
 
     Example:
         >>> report = Report(
@@ -84,6 +85,7 @@ class Report:
     directions: Mapping[str, str]
     values: Mapping[str, Mapping[str, Sequence[float]]]
     latents: LatentUse
+    title: str = ""
 
     def summary(self, measure: str, row: str = RECONSTRUCTION) -> Summary:
         """Returns mean, median and interval of a measure, by default of the model's own row."""
@@ -101,7 +103,8 @@ class Report:
         width = max(len(figure) for cells in figures.values() for figure in cells)
         width = max(width, len("median"))
         counted = f"{len(self.recordings)} recording{'s' if len(self.recordings) > 1 else ''}"
-        lines = [f"{counted}, {self.seconds:.1f} s at {self.sample_rate} Hz", ""]
+        lines = [self.title] if self.title else []
+        lines += [f"{counted}, {self.seconds:.1f} s at {self.sample_rate} Hz", ""]
         lines.append(f"{'':{label}}  {'mean':>{width}}  {'median':>{width}}  95 % interval of the mean")
         for measure, summaries in groups:
             lines.append(f"{measure} ({self.directions[measure]})" if self.directions[measure] else measure)
@@ -123,6 +126,7 @@ class Report:
             for measure, direction in self.directions.items()
         }
         content = {
+            "title": self.title,
             "seconds": self.seconds,
             "sample_rate": self.sample_rate,
             "recordings": list(self.recordings),
@@ -150,11 +154,12 @@ class Report:
         """Returns the lines below the table."""
         latents = self.latents
         share = latents.active_units / latents.dimensions
-        rises = ", ".join(f"{measure} x{rise:.2f}" for measure, rise in latents.shuffled_rise.items())
+        rises = [f"{measure} x{rise:.2f}" for measure, rise in latents.shuffled_rise.items()]
+        rises = rises or ["not measured: it takes two recordings"]
         return [
             f"latents             {latents.dimensions} dimensions at {latents.frames_per_second:.1f} frames per second",
             f"active units        {latents.active_units} of {latents.dimensions} ({share:.0%})".replace("%", " %"),
-            f"shuffled latents    {rises or 'not measured: it takes two recordings'}",
+            *(f"{'' if line else 'shuffled latents':20}{rise}" for line, rise in enumerate(rises)),
         ]
 
 

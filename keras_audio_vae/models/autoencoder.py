@@ -105,7 +105,7 @@ class AudioAutoencoder(keras.Model):
         """
         waveform = as_waveform(waveform, self.channels)
         block = max(1, round(BLOCK_SECONDS * self.sample_rate / self.latent_hop)) * self.latent_hop
-        if waveform.shape[1] <= block:
+        if waveform.shape[1] is None or waveform.shape[1] <= block:
             return self.reconstruct_at_once(waveform)
         context = self.context_frames * self.latent_hop
         parts = []

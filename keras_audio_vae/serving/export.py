@@ -19,14 +19,15 @@ def export(model: Any, path: str | os.PathLike[str]) -> Path:
 
     - `serving_default`: waveform float32 [batch, samples, channels] -> `waveform` of that shape, its reconstruction.
     - `encode`: waveform -> `latents` float32 [batch, frames, latent_dim].
-    - `decode`: latents and num_samples int32 [batch] -> `waveform` [batch, max(num_samples), channels]. Every input has
-      a batch dimension, as TF Serving's batching wants it; rows that asked for less than the longest end in zeros.
+    - `decode`: latents and num_samples int32 [batch] -> `waveform` [batch, max(num_samples), channels], or as long as
+      the latents' frames last if that is less. Every input has a batch dimension, as TF Serving's batching wants it;
+      rows that asked for less than the longest end in zeros.
 
     TF Serving looks for `<model name>/<integer version>`, so let `path` end in a number. The folder is written beside
     its place and then moved there: a server that watches it never sees half a model.
 
     Args:
-        model: A model with `channels`, `latent_dim`, `reconstruct`, `encode` and `decode`.
+        model: A built model whose call reconstructs, with `channels`, `latent_dim`, `encode` and `decode`.
         path: The folder; an export that is there already is replaced.
 
     Returns:
@@ -36,11 +37,11 @@ def export(model: Any, path: str | os.PathLike[str]) -> Path:
         >>> export("not a model", "exported/1")
         Traceback (most recent call last):
         ...
-        TypeError: export takes a built model with encode, decode and reconstruct, got str.
+        TypeError: export takes a built model with encode and decode, got str.
     """
-    able = all(hasattr(model, name) for name in ("encode", "decode", "reconstruct"))
+    able = all(hasattr(model, name) for name in ("encode", "decode"))
     if not able or not getattr(model, "built", False):
-        raise TypeError(f"export takes a built model with encode, decode and reconstruct, got {type(model).__name__}.")
+        raise TypeError(f"export takes a built model with encode and decode, got {type(model).__name__}.")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -53,15 +54,15 @@ def export(model: Any, path: str | os.PathLike[str]) -> Path:
 
 def _archive(model: Any) -> Any:
     def reconstruct(waveform: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"waveform": model.reconstruct(waveform)}
+        return {"waveform": model(waveform)}  # one pass: `reconstruct` goes in blocks, by a length it has to know
 
     def encode(waveform: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"latents": model.encode(waveform)}
 
     def decode(latents: tf.Tensor, num_samples: tf.Tensor) -> dict[str, tf.Tensor]:
-        longest = tf.reduce_max(num_samples)
-        sound = tf.sequence_mask(num_samples, longest, dtype=tf.float32)[..., tf.newaxis]
-        return {"waveform": model.decode(latents, longest) * sound}
+        waveform = model.decode(latents, tf.reduce_max(num_samples))
+        sound = tf.sequence_mask(num_samples, tf.shape(waveform)[1], dtype=tf.float32)
+        return {"waveform": waveform * sound[..., tf.newaxis]}
 
     waveform = tf.TensorSpec((None, None, model.channels), tf.float32, "waveform")
     latents = tf.TensorSpec((None, None, model.latent_dim), tf.float32, "latents")

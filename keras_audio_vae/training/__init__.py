@@ -1,6 +1,6 @@
 """Training runs: optimizer, averaging, checkpoints, resuming, guards and logs around a model of this package."""
 
-from keras_audio_vae.training.averaging import averaged_weights, use_averaged_weights
+from keras_audio_vae.training.averaging import averaged_weights, inference_copy, use_averaged_weights
 from keras_audio_vae.training.checkpoints import Checkpoints, RunState, load_checkpoint
 from keras_audio_vae.training.guards import CollapseWarning, NonFiniteGuard, NonFiniteLoss
 from keras_audio_vae.training.interrupts import Interrupted, StopRequest
@@ -27,6 +27,7 @@ __all__ = [
     "averaged_weights",
     "check_batch",
     "fit",
+    "inference_copy",
     "learning_rate_at",
     "load_checkpoint",
     "make_optimizer",

@@ -72,3 +72,28 @@ def use_averaged_weights(model: keras.Model) -> None:
     """
     for weight, average in average_pairs(model):
         weight.assign(tf.convert_to_tensor(average))
+
+
+def inference_copy(model: keras.Model) -> keras.Model:
+    """A copy of a trained model without its optimizer, on one device: what is saved and served.
+
+    The optimizer's moments and averages are three more copies of the weights, and a file or a server has no use for
+    them; nor for the replicas of a strategy.
+
+    Args:
+        model: A model that `get_config` describes, such as those of this package.
+
+    Returns:
+        A model of the same class with the same weights, not compiled.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> model.compile(optimizer="adam")
+        >>> copy = inference_copy(model)
+        >>> copy.compiled, bool(copy.weights[0][0, 0] == model.weights[0][0, 0])
+        (False, True)
+    """
+    copy = type(model).from_config(model.get_config())
+    for variable, value in zip(copy.weights, values_of(model.weights), strict=True):
+        variable.assign(value)
+    return copy

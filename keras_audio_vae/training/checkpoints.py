@@ -27,8 +27,10 @@ class RunState:
         step: Optimizer steps done.
         ended_step: The step at which an epoch was last brought to its end: validated, logged, compared with the best.
         seconds: Wall-clock time spent so far, over all starts of the run.
-        best_value: Lowest monitored loss so far.
-        best_step: The step it was reached at; -1 before the first.
+        best_step: The step of the best epoch so far; -1 before the first.
+        best_loss: Its loss.
+        best_kl: Its KL, in nats per frame.
+        best_beta: The KL's weight in that loss.
 
     Example:
         >>> RunState(step=120, ended_step=100).step
@@ -38,8 +40,29 @@ class RunState:
     step: int = 0
     ended_step: int = 0
     seconds: float = 0.0
-    best_value: float = float("inf")
     best_step: int = -1
+    best_loss: float = float("inf")
+    best_kl: float = 0.0
+    best_beta: float = 0.0
+
+    def is_better(self, loss: float, kl: float = 0.0, beta: float = 0.0) -> bool:
+        """Whether an epoch is better than the best so far, both at the KL's present weight.
+
+        The weight of the KL moves during a run, and with it the loss: an epoch of the warm-up, when the KL cost
+        nothing, would look best for ever, and where the rate is controlled, so would one that spent too many bits. The
+        reconstruction's share alone would favour the same epochs. So the best so far is charged anew for its KL.
+
+        Args:
+            loss: The loss of the epoch, `beta` times the KL included.
+            kl: Its KL in nats per frame; 0 for a model that has none.
+            beta: The KL's weight in `loss`.
+
+        Example:
+            >>> state = RunState(best_loss=1.0, best_kl=100.0, best_beta=0.0)  # of the warm-up
+            >>> state.is_better(loss=3.0, kl=10.0, beta=0.1)  # against 1 + 0.1 * 100
+            True
+        """
+        return loss < self.best_loss + (beta - self.best_beta) * self.best_kl
 
 
 class Checkpoints:

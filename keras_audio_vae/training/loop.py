@@ -68,7 +68,7 @@ class FitOptions:
         replicas: Replicas; 0 for all visible GPUs, or one CPU.
         mixed_precision: "float32" or "bfloat16".
         jit_compile: Whether XLA compiles the step.
-        seed: Seed of the order of the chunks and of their augmentation.
+        seed: Seed of the weights' initial values, of the order of the chunks and of their augmentation.
         gain_db: Range of the random gain, in dB, up and down.
         random_offset: Whether chunks begin at random places.
         checkpoint_minutes: Minutes between two checkpoints within an epoch; 0 writes one after each step.
@@ -86,7 +86,7 @@ class FitOptions:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
     lr_warmup_steps: int = 100
-    ema_decay: float = 0.999
+    ema_decay: float = 0.99
     replicas: int = 0
     mixed_precision: str = "float32"
     jit_compile: bool = False
@@ -102,7 +102,8 @@ class FitResult:
     """What `fit` hands back.
 
     Attributes:
-        model: The model with the averaged weights of the best checkpoint: the one to evaluate, save and export.
+        model: The model with the averaged weights of the best checkpoint: the one to evaluate, save and export. It
+            still carries its optimizer; `inference_copy` gives one without.
         state: The state of the run at its end.
         resumed_from: The step at which this start of the run took over; 0 for a new run.
 
@@ -130,8 +131,11 @@ def fit(
     """Trains a model, or goes on with the training that `run_dir` holds, in the middle of an epoch if need be.
 
     A run that is killed and started again ends with the weights of one that was never stopped: the order of the data,
-    the augmentation and the noise are functions of the step, and a checkpoint holds all the rest. Best is the lowest
-    validation loss of the averaged weights, or the lowest training loss where there is no validation.
+    the augmentation and the noise are functions of the step, and a checkpoint holds all the rest.
+
+    The result is the best checkpoint, by the validation loss of the averaged weights (see `RunState.is_better`). Since
+    the learning rate falls to zero, that is nearly always the last epoch, unless the model has begun to learn the
+    training recordings by heart. Without validation nothing can tell, and the last epoch is taken.
 
     Args:
         build_model: Makes the model; called within the strategy's scope and after the precision is set.
@@ -165,6 +169,7 @@ def fit(
     set_precision(options.mixed_precision)
     if fresh:
         _clear(Path(run_dir))
+    keras.utils.set_random_seed(options.seed)  # the layers draw their initial weights from the global generators
     with strategy.scope():
         model = build_model()
         model.compile(
@@ -178,6 +183,10 @@ def fit(
         )
     run = _Run(model, strategy, pipeline, valid_pipeline, Path(run_dir), options)
     run.train(callbacks, verbose)
+    if verbose:
+        best, last = run.state.best_step, run.state.step
+        of = "the last one" if best == last else f"of {last}: validation got no better afterwards"
+        print(f"The result is the average of the weights around step {best}, {of}.")
     load_checkpoint(model, run.checkpoints.best, averaged=True)
     return FitResult(model, run.state, run.resumed_from)
 
@@ -285,14 +294,22 @@ class _Run:
                 dataset = self.valid_pipeline.evaluation(self.options.batch_size)
                 values = self.model.evaluate(dataset, return_dict=True, verbose=0)
             logs.update({f"val_{name}": value for name, value in values.items()})
-        value = logs.get("val_loss", logs["loss"])
-        value = value if math.isfinite(value) else math.inf
-        is_best = value < self.state.best_value or not self.checkpoints.best.exists()
-        if is_best:
-            self.state.best_value, self.state.best_step = value, self.state.step
+        is_best = self._note_if_best(logs)
         self.callbacks.on_epoch_end(epoch, logs)
         self.state.ended_step = self.state.step
         self._save(is_best)
+
+    def _note_if_best(self, logs: dict[str, float]) -> bool:
+        """Whether the epoch is the best so far; then the state remembers it. Without validation the last one is."""
+        loss, kl, beta = (logs.get(f"val_{name}", 0.0) for name in ("loss", "kl", "beta"))
+        if not math.isfinite(loss):
+            loss, kl = math.inf, 0.0
+        is_first_or_only = self.valid_pipeline is None or not self.checkpoints.best.exists()
+        if not is_first_or_only and not self.state.is_better(loss, kl, beta):
+            return False
+        self.state.best_step = self.state.step
+        self.state.best_loss, self.state.best_kl, self.state.best_beta = loss, kl, beta
+        return True
 
     def _save(self, is_best: bool = False) -> None:
         self.measure_progress()

@@ -11,7 +11,7 @@ def make_optimizer(
     *,
     learning_rate: float = 2e-3,
     weight_decay: float = 1e-3,
-    ema_decay: float = 0.999,
+    ema_decay: float = 0.99,
 ) -> keras.optimizers.AdamW:
     """Builds AdamW for `variables`; call it inside the scope of the run's strategy.
 

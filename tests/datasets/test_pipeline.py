@@ -1,6 +1,5 @@
 import hashlib
 import itertools
-import time
 
 import keras
 import numpy as np
@@ -204,15 +203,3 @@ def test_wrong_arguments_are_refused(corpus, wrong):
         ChunkPipeline(corpus, **wrong)
     with pytest.raises(ValueError, match="split must be one of"):
         from_folder("fluidnotes", "training")
-
-
-def test_a_batch_costs_little(corpus):
-    """16 chunks of 8,820 samples take some 2 ms of a training step's 200; the bound leaves room for a busy machine."""
-    batches = iter(ChunkPipeline(corpus, chunk_samples=8820).training(16, gain_db=6.0))
-    next(batches)
-    durations = []
-    for _ in range(50):
-        begin = time.perf_counter()
-        next(batches)
-        durations.append(time.perf_counter() - begin)
-    assert np.median(durations) < 0.010

@@ -26,5 +26,5 @@ def test_it_is_float32_shared_and_protected():
 def test_bands_between_two_bins_are_empty_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        matrix = mel_matrix(22050, 2048, 321)
-    assert np.any(matrix.sum(axis=0) == 0)
+        matrix = mel_matrix(48000, 32, 5)
+    np.testing.assert_array_equal(matrix.sum(axis=0) == 0, [True, False, False, False, False])

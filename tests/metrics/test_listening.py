@@ -43,16 +43,16 @@ def test_pairs_are_written_as_wav_with_plain_names_and_clipping_is_counted(tmp_p
     np.testing.assert_allclose(samples.reshape(-1, channels) / 32768, original, atol=1e-4)
 
 
-@pytest.mark.parametrize("sample_rate", [8000, 22050, 48000])
+@pytest.mark.parametrize("sample_rate", [8000, 48000])
 def test_spectrograms_of_any_rate_length_and_number_of_channels(tmp_path, sample_rate):
     pairs = [
-        Pair("drums/kick.wav", sine(100, sample_rate, sample_rate), sine(200, sample_rate, sample_rate)),
+        Pair("drums/kick.wav", sine(100, 4000, sample_rate), sine(200, 4000, sample_rate)),
         Pair("a/very/long/path/of/folders/to/a/recording/in/stereo.wav", *2 * [sine(1000, 700, sample_rate, 2)]),
         Pair("silence.wav", np.zeros([10, 1]), np.zeros([10, 1])),
-        Pair("long.wav", *2 * [sine(50, 3 * sample_rate, sample_rate)]),
+        Pair("long.wav", *2 * [sine(50, sample_rate, sample_rate)]),
     ]
     path = tmp_path / "spectrograms.png"
-    draw_spectrograms(path, pairs, sample_rate, seconds=2.0)
+    draw_spectrograms(path, pairs, sample_rate, seconds=0.2)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
