@@ -6,10 +6,22 @@ Example:
     630
 """
 
-from keras_audio_vae import audio, datasets, frontends, layers, losses, metrics, models
+from keras_audio_vae import audio, datasets, frontends, layers, losses, metrics, models, serving, training
 from keras_audio_vae.errors import UserError
 from keras_audio_vae.models import VAE
 
 __version__ = "0.1.0"
 
-__all__ = ["VAE", "UserError", "audio", "datasets", "frontends", "layers", "losses", "metrics", "models"]
+__all__ = [
+    "VAE",
+    "UserError",
+    "audio",
+    "datasets",
+    "frontends",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "serving",
+    "training",
+]

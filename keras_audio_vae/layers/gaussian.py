@@ -46,8 +46,9 @@ class GaussianHead(keras.layers.Layer):
         )
         self.normalization = None
         if gamma is not None:
+            # A larger epsilon would let the mean shrink below it, and the KL with it.
             self.normalization = keras.layers.BatchNormalization(
-                momentum=0.99, scale=False, synchronized=True, dtype="float32"
+                momentum=0.99, epsilon=1e-6, scale=False, synchronized=True, dtype="float32"
             )
 
     def _mean_initializer(self, shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:

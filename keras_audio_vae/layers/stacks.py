@@ -13,6 +13,10 @@ def _check_stages(widths: Sequence[int], depths: Sequence[int], strides: Sequenc
             f"widths {list(widths)} and depths {list(depths)} need one number per stage, and strides {list(strides)} "
             "one number for each step from a stage to the next."
         )
+    if min(*widths, *strides, 1) < 1 or min(depths) < 0:
+        raise ValueError(
+            f"widths {list(widths)} and strides {list(strides)} must be at least 1, depths {list(depths)} at least 0."
+        )
 
 
 @keras.saving.register_keras_serializable("keras_audio_vae")

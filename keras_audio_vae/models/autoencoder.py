@@ -87,8 +87,13 @@ class AudioAutoencoder(keras.Model):
 
         Returns:
             float32 [batch, num_samples, channels].
+
+        Raises:
+            ValueError: If the latents are fewer than `num_samples` needs.
         """
         waveform = self.decode_frames(tf.cast(latents, tf.float32))
+        if isinstance(num_samples, int) and num_samples > (waveform.shape[1] or num_samples):
+            raise ValueError(f"num_samples ({num_samples}) is more than the latents hold: {waveform.shape[1]} samples.")
         return waveform if num_samples is None else waveform[:, :num_samples]
 
     def reconstruct(self, waveform) -> tf.Tensor:
@@ -179,7 +184,7 @@ class AudioAutoencoder(keras.Model):
 
     def _padded(self, data) -> Batch:
         waveform, mask = as_batch(data, self.channels)
-        waveform = self.pad(waveform)
+        waveform = self.pad(waveform * mask[:, :, tf.newaxis])
         return Batch(waveform, tf.pad(mask, [[0, 0], [0, tf.shape(waveform)[1] - tf.shape(mask)[1]]]))
 
     def _clipped(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:

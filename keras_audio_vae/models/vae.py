@@ -1,6 +1,6 @@
 """The variational autoencoder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 
 from keras_audio_vae.layers.gaussian import GaussianHead
 from keras_audio_vae.layers.network import POOLINGS, AudioNetwork
-from keras_audio_vae.layers.replicas import global_noise
+from keras_audio_vae.layers.replicas import global_noise, replica_mean
 from keras_audio_vae.losses.masking import frame_mask
 from keras_audio_vae.losses.rate import RateControl
 from keras_audio_vae.losses.reconstruction import ReconstructionLoss
@@ -101,11 +101,20 @@ class VAE(AudioAutoencoder):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
+        config = {
+            "sample_rate": sample_rate, "channels": channels, "frontend": frontend, "hop": hop, "n_fft": n_fft,
+            "widths": list(widths), "depths": list(depths), "strides": list(strides), "upsampling": upsampling,
+            "latent_dim": latent_dim, "waveform_bands": waveform_bands, "latent_pooling": latent_pooling,
+            "chunk_samples": chunk_samples, "latent_norm": latent_norm, "latent_gamma": latent_gamma,
+            "mse_weight": mse_weight, "waveform_weight": waveform_weight, "stft_weight": stft_weight,
+            "mel_weight": mel_weight, "rate_control": rate_control, "beta": beta, "target_bps": target_bps,
+            "warmup_steps": warmup_steps, "free_bits": free_bits, "clipnorm": clipnorm, "seed": seed,
+        }  # fmt: skip
+        _check(config)
         skip_dim = channels * waveform_bands
-        _check(latent_pooling, latent_norm, latent_dim, skip_dim)
         network = AudioNetwork(
             channels, frontend, hop, n_fft, widths, depths, strides, upsampling, waveform_bands,
-            pooled_samples=chunk_samples if latent_pooling == "global" else 0,
+            pooled_samples=chunk_samples if latent_pooling == "global" else 0, dtype=kwargs.get("dtype"),
         )  # fmt: skip
         loss = ReconstructionLoss(sample_rate, mse_weight, waveform_weight, stft_weight, mel_weight)
         super().__init__(
@@ -123,15 +132,7 @@ class VAE(AudioAutoencoder):
         self.rate_control = RateControl(
             rate_control, beta, target_bps, warmup_steps, free_bits, frames_per_second=sample_rate / network.latent_hop
         )
-        self._config = {
-            "sample_rate": sample_rate, "channels": channels, "frontend": frontend, "hop": hop, "n_fft": n_fft,
-            "widths": list(widths), "depths": list(depths), "strides": list(strides), "upsampling": upsampling,
-            "latent_dim": latent_dim, "waveform_bands": waveform_bands, "latent_pooling": latent_pooling,
-            "chunk_samples": chunk_samples, "latent_norm": latent_norm, "latent_gamma": latent_gamma,
-            "mse_weight": mse_weight, "waveform_weight": waveform_weight, "stft_weight": stft_weight,
-            "mel_weight": mel_weight, "rate_control": rate_control, "beta": beta, "target_bps": target_bps,
-            "warmup_steps": warmup_steps, "free_bits": free_bits, "clipnorm": clipnorm, "seed": seed,
-        }  # fmt: skip
+        self._config = config
         self.build()
 
     def posterior(self, waveform) -> tfp.distributions.Distribution:
@@ -192,15 +193,16 @@ class VAE(AudioAutoencoder):
         )
         present = tf.reduce_max(sounding, axis=1)
         mean = {name: _mean_present(term, present) for name, term in terms.items()}
-        kl_mean = _mean_present(tf.reduce_sum(kl, axis=1), present)
-        penalty = self.rate_control.penalty(tf.boolean_mask(kl, present > 0), step)
+        kl_present = tf.math.divide_no_nan(tf.einsum("bd,b->d", kl, present), tf.reduce_sum(present))
+        kl_mean = tf.reduce_sum(kl_present)
+        penalty = self.rate_control.penalty(kl_present[tf.newaxis], step)
         return {
             "loss": self.reconstruction_loss.total(mean) + penalty,
             **mean,
             "kl": kl_mean,
             "rate_bps": self.rate_control.bits_per_second(kl_mean),
             "beta": self.rate_control.weight(step),
-            "active_units": _active_share(posterior.loc),
+            "active_units": _active_share(posterior.loc, sounding),
         }
 
     def after_step(self, logs: dict[str, tf.Tensor]) -> None:
@@ -225,13 +227,28 @@ class VAE(AudioAutoencoder):
         return cls(**config)
 
 
-def _check(latent_pooling: str, latent_norm: str, latent_dim: int, skip_dim: int) -> None:
-    if latent_pooling not in POOLINGS:
-        raise ValueError(f"latent_pooling must be one of {', '.join(POOLINGS)}, not {latent_pooling!r}.")
-    if latent_norm not in ("none", "batch"):
-        raise ValueError(f"latent_norm must be 'none' or 'batch', not {latent_norm!r}.")
-    if latent_dim < skip_dim:
-        raise ValueError(f"latent_dim ({latent_dim}) must be at least channels * waveform_bands ({skip_dim}).")
+_COUNTS = ("sample_rate", "channels", "hop", "n_fft", "latent_dim", "chunk_samples", "warmup_steps")
+_AMOUNTS = (
+    "waveform_bands", "mse_weight", "waveform_weight", "stft_weight", "mel_weight",
+    "beta", "target_bps", "free_bits", "clipnorm",
+)  # fmt: skip
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    for names, least in ((_COUNTS, 1), (_AMOUNTS, 0)):
+        for name in names:
+            if not config[name] >= least:
+                raise ValueError(f"{name} must be at least {least}, not {config[name]}.")
+    for name, choices in (("latent_pooling", POOLINGS), ("latent_norm", ("none", "batch"))):
+        if config[name] not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, not {config[name]!r}.")
+    if config["latent_norm"] == "batch" and config["latent_gamma"] <= 0:
+        raise ValueError(f"latent_gamma must be above 0, not {config['latent_gamma']}.")
+    skip_dim = config["channels"] * config["waveform_bands"]
+    if config["latent_dim"] < skip_dim:
+        raise ValueError(
+            f"latent_dim ({config['latent_dim']}) must be at least channels * waveform_bands ({skip_dim})."
+        )
 
 
 def _kl(posterior: tfp.distributions.Normal) -> tf.Tensor:
@@ -242,6 +259,10 @@ def _mean_present(values: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(tf.reduce_sum(values * present), tf.reduce_sum(present))
 
 
-def _active_share(means: tf.Tensor) -> tf.Tensor:
-    """Share of the dimensions whose mean varies over a batch's examples and frames."""
-    return tf.reduce_mean(tf.cast(tf.math.reduce_variance(means, axis=[0, 1]) > ACTIVE_VARIANCE, tf.float32))
+def _active_share(means: tf.Tensor, sounding: tf.Tensor) -> tf.Tensor:
+    """Share of the dimensions whose mean varies over the frames of the global batch that hold sound."""
+    kept = sounding[:, :, tf.newaxis]
+    moments = [tf.reduce_sum(kept * power, axis=[0, 1]) for power in (tf.ones_like(means), means, tf.square(means))]
+    count, total, squares = replica_mean(moments)
+    variance = tf.math.divide_no_nan(squares, count) - tf.square(tf.math.divide_no_nan(total, count))
+    return tf.reduce_mean(tf.cast(variance > ACTIVE_VARIANCE, tf.float32))

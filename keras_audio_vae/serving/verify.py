@@ -23,7 +23,7 @@ def verify(
     path: str | os.PathLike[str],
     *,
     shapes: Sequence[tuple[int, int]] = SHAPES,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-3,
 ) -> float:
     """Loads an export in a fresh process that imports neither this package nor Keras, and compares all signatures.
 
@@ -33,7 +33,8 @@ def verify(
         model: The model that was exported.
         path: The export.
         shapes: Pairs of batch size and number of samples to try.
-        tolerance: The largest difference that is accepted, relative to the largest value of the output.
+        tolerance: The largest difference that is accepted, relative to the largest value of the output. Two graphs of
+            one model round differently, and compressed spectra magnify that where there is next to no sound.
 
     Returns:
         The largest difference found, relative to the largest value of its output.
@@ -89,14 +90,14 @@ def foreign_ops(path: str | os.PathLike[str]) -> list[str]:
 
 
 def _requests(model: Any, shapes: Sequence[tuple[int, int]]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Waveforms of noise and what the model makes of them; the last row asks the decoder for half the length."""
+    """Waveforms of noise and what the model makes of them; a last row of several asks the decoder for half of it."""
     requests: dict[str, np.ndarray] = {}
     expected: dict[str, np.ndarray] = {}
     random = np.random.default_rng(0)
     for number, (batch, samples) in enumerate(shapes):
         waveform = 0.1 * random.standard_normal((batch, samples, model.channels)).astype(np.float32)
         latents = np.asarray(model.encode(tf.constant(waveform)))
-        decoded = np.array(model.decode(tf.constant(latents), samples))
+        decoded = np.array(model.decode(tf.constant(latents), tf.constant(samples)))
         num_samples = np.full(batch, samples, np.int32)
         if batch > 1:
             num_samples[-1] = samples // 2

@@ -47,8 +47,7 @@ def test_channels_do_not_mix(make):
     outputs = noise(2, 6, stereo.output_bins, seed=1)
     parts = np.split(outputs, 2, axis=-1)
     expected = [
-        mono.synthesize(part, waveform[..., channel : channel + 1])
-        for part, channel in zip(parts, (0, 1), strict=True)
+        mono.synthesize(part, waveform[..., channel : channel + 1]) for part, channel in zip(parts, (0, 1), strict=True)
     ]
     np.testing.assert_allclose(stereo.synthesize(outputs, waveform), tf.concat(expected, -1), atol=1e-5)
 

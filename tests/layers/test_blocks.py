@@ -13,7 +13,9 @@ def noise(*shape, seed=0):
 
 @settings(max_examples=15, deadline=None)
 @given(
-    frames=st.integers(1, 20), stride=st.sampled_from([1, 2, 3, 5, 7]), method=st.sampled_from(["nearest", "transposed"])
+    frames=st.integers(1, 20),
+    stride=st.sampled_from([1, 2, 3, 5, 7]),
+    method=st.sampled_from(["nearest", "transposed"]),
 )
 def test_upsampling_multiplies_the_number_of_frames_exactly(frames, stride, method):
     assert Upsample(4, stride, method)(noise(2, frames, 3)).shape == (2, frames * stride, 4)

@@ -54,7 +54,9 @@ def test_magnitudes_are_numpys_also_by_matrix_product(window):
 def test_equal_sounds_are_at_no_distance_and_unequal_ones_at_some():
     sound, other = noise(2, 2000), noise(2, 2000, seed=1)
     mask = tf.ones([2, 2000])
-    for near, far in zip(spectral_terms(sound, sound, mask, RATE), spectral_terms(sound, other, mask, RATE), strict=True):
+    for near, far in zip(
+        spectral_terms(sound, sound, mask, RATE), spectral_terms(sound, other, mask, RATE), strict=True
+    ):
         assert (near.numpy() < 1e-4).all() and (far.numpy() > 0.3).all()
 
 

@@ -8,9 +8,9 @@ import keras
 
 from keras_audio_vae.training import FitOptions, fit
 from keras_audio_vae.training.variables import scalar_of
-from tests.training.toys import ToyModel, ToyPipeline
+from tests.training.tiny import tiny_model, tiny_pipeline
 
-OPTIONS = {"epochs": 2, "max_minutes": 0.0, "batch_size": 4, "lr_warmup_steps": 2, "checkpoint_minutes": 0.0}
+EPOCHS, STEPS_PER_EPOCH = 2, 4
 
 
 class Kill(keras.callbacks.Callback):
@@ -26,11 +26,21 @@ class Kill(keras.callbacks.Callback):
 
 
 def main(run_dir: str, replicas: str, step: str = "-1") -> None:
-    options = FitOptions(**OPTIONS, replicas=int(replicas), tensorboard=False)
+    options = FitOptions(
+        epochs=EPOCHS,
+        steps_per_epoch=STEPS_PER_EPOCH,
+        max_minutes=0.0,
+        batch_size=4,
+        lr_warmup_steps=2,
+        checkpoint_minutes=0.0,
+        gain_db=6.0,
+        replicas=int(replicas),
+        tensorboard=False,
+    )
     fit(
-        ToyModel,
-        ToyPipeline(),
-        valid_pipeline=ToyPipeline(),
+        tiny_model,
+        tiny_pipeline("*_kick_*.flac"),
+        valid_pipeline=tiny_pipeline("brush_*.flac"),
         run_dir=run_dir,
         options=options,
         callbacks=[Kill(int(step))],

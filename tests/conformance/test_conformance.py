@@ -1,0 +1,195 @@
+"""What every model and layer of the package must pass; a new one needs a line in CASES."""
+
+import json
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_audio_vae as kav
+
+STAGES = {"widths": [8, 16], "depths": [1, 1], "strides": [3]}
+TINY = {**STAGES, "latent_dim": 8, "waveform_bands": 4}
+
+
+def noise(*shape, seed=0):
+    return (0.2 * np.random.default_rng(seed).normal(size=shape)).astype(np.float32)
+
+
+class Case(NamedTuple):
+    """A layer or model and how to run the whole of it.
+
+    Attributes:
+        make: Constructs it.
+        inputs: What `run` takes beside the object itself.
+        run: Its outputs, a tensor or several, in which every trainable weight has a part.
+    """
+
+    make: Callable
+    inputs: tuple
+    run: Callable = lambda layer, *inputs: layer(*inputs)
+
+
+def there_and_back(transform, waveform):
+    return transform.synthesize(transform.analyse(waveform))
+
+
+def synthesis(frontend, outputs, draft):
+    return frontend.synthesize(outputs, draft)
+
+
+def whole_network(network, waveform):
+    encoding = network.encode(waveform)
+    return network.decode(encoding.hidden if encoding.skip is None else tf.concat([encoding.skip, encoding.hidden], -1))
+
+
+def training_objective(model, waveform):
+    logs = model.objective(model._padded(waveform), 0, training=False)
+    return logs["loss"], model.reconstruct_at_once(waveform)
+
+
+def model(**arguments):
+    shape = (2, 1900, arguments.get("channels", 1))
+    return Case(lambda: kav.VAE(**{**TINY, **arguments}), (noise(*shape),), training_objective)
+
+
+SOUND = noise(2, 630, 1)
+CASES = {
+    "ResidualBlock": Case(lambda: kav.layers.ResidualBlock(8, kernel_size=5), (noise(2, 6, 8),)),
+    "Upsample nearest": Case(lambda: kav.layers.Upsample(8, 3), (noise(2, 6, 4),)),
+    "Upsample transposed": Case(lambda: kav.layers.Upsample(8, 3, "transposed"), (noise(2, 6, 4),)),
+    "Encoder": Case(lambda: kav.layers.Encoder(**STAGES), (noise(2, 6, 5),)),
+    "Decoder": Case(lambda: kav.layers.Decoder(**STAGES), (noise(2, 2, 4), noise(2, 6, 5))),
+    "GaussianHead": Case(lambda: kav.layers.GaussianHead(8, skip_dim=3), (noise(2, 6, 5), noise(2, 6, 3))),
+    "GaussianHead normalised": Case(lambda: kav.layers.GaussianHead(8, gamma=0.6), (noise(2, 6, 5),)),
+    "AudioNetwork": Case(
+        lambda: kav.layers.AudioNetwork(**STAGES, waveform_bands=4), (noise(2, 1890, 1),), whole_network
+    ),
+    "AudioNetwork pooled": Case(
+        lambda: kav.layers.AudioNetwork(**STAGES, waveform_bands=0, pooled_samples=1890),
+        (noise(2, 3780, 1),),
+        whole_network,
+    ),
+    "LappedTransform": Case(lambda: kav.frontends.LappedTransform(210, 32, channels=1), (SOUND,), there_and_back),
+    "STFTFrontEnd": Case(lambda: kav.frontends.STFTFrontEnd(210, 840), (noise(2, 3, 1263), SOUND), synthesis),
+    "WaveformFrontEnd": Case(lambda: kav.frontends.WaveformFrontEnd(210), (noise(2, 3, 210), SOUND), synthesis),
+    "RateControl": Case(
+        lambda: kav.losses.RateControl("target", beta=0.1), (noise(2, 8),), lambda layer, kl: layer.penalty(kl, 0)
+    ),
+    "VAE": model(),
+    "VAE waveform transposed": model(frontend="waveform", upsampling="transposed"),
+    "VAE pooled": model(waveform_bands=0, latent_pooling="global", chunk_samples=1890),
+    "VAE stereo normalised": model(channels=2, latent_norm="batch"),
+    "VAE free bits": model(rate_control="free_bits", mse_weight=1.0, seed=3),
+}
+FLOAT32_ALWAYS = ("GaussianHead", "LappedTransform", "STFTFrontEnd", "WaveformFrontEnd", "RateControl", "VAE")
+
+
+@pytest.fixture(params=CASES)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def case(name):
+    return CASES[name]
+
+
+def numbers(outputs):
+    return [tf.cast(output, tf.float32).numpy() for output in tf.nest.flatten(outputs)]
+
+
+def made(case):
+    """The object with every weight created and none at a value that hides it."""
+    thing = case.make()
+    case.run(thing, *case.inputs)
+    for number, weight in enumerate(thing.trainable_variables):
+        weight.assign_add(0.05 * np.random.default_rng(number).normal(size=weight.shape))
+    return thing
+
+
+def assert_same(left, right, tolerance=0.0):
+    for a, b in zip(numbers(left), numbers(right), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def test_config_survives_json_and_makes_an_equal_object(case):
+    thing = case.make()
+    config = json.loads(json.dumps(thing.get_config()))
+    again = type(thing).from_config(config)
+    assert again.get_config() == thing.get_config()
+    case.run(thing, *case.inputs), case.run(again, *case.inputs)
+    assert [weight.shape for weight in again.weights] == [weight.shape for weight in thing.weights]
+
+
+def test_it_is_registered_for_loading_without_custom_objects(case):
+    thing = case.make()
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(thing))
+    assert type(again) is type(thing)
+    assert keras.saving.get_registered_name(type(thing)).startswith("keras_audio_vae>")
+
+
+def test_weights_that_were_saved_give_the_same_outputs(case, name, tmp_path):
+    thing = made(case)
+    if isinstance(thing, keras.Model):
+        thing.save(tmp_path / "model.keras")
+        again = keras.saving.load_model(tmp_path / "model.keras")
+    else:
+        again = type(thing).from_config(thing.get_config())
+        case.run(again, *case.inputs)
+        again.set_weights(thing.get_weights())
+    assert_same(case.run(thing, *case.inputs), case.run(again, *case.inputs))
+
+
+def test_a_graph_gives_what_eager_execution_does(case):
+    thing = made(case)
+    graph = tf.function(lambda *inputs: case.run(thing, *inputs))
+    assert_same(case.run(thing, *case.inputs), graph(*map(tf.constant, case.inputs)), tolerance=1e-4)
+
+
+def test_gradients_reach_every_trainable_weight(case):
+    thing = made(case)
+    with tf.GradientTape() as tape:
+        # Squares, so that what a symmetry makes equal to a constant in the sum still has a gradient.
+        total = tf.add_n([tf.reduce_sum(tf.square(x)) for x in tf.nest.flatten(case.run(thing, *case.inputs))])
+    for weight, gradient in zip(
+        thing.trainable_variables, tape.gradient(total, thing.trainable_variables), strict=True
+    ):
+        assert gradient is not None, weight.path
+        gradient = tf.convert_to_tensor(gradient).numpy()
+        assert np.isfinite(gradient).all() and gradient.any(), weight.path
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_dtype_policy_is_followed_and_weights_stay_float32(case, name, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        thing = case.make()
+        outputs = tf.nest.flatten(case.run(thing, *case.inputs))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    short = policy == "mixed_bfloat16" and not name.startswith((*FLOAT32_ALWAYS, "AudioNetwork"))
+    assert {output.dtype for output in outputs} == {tf.bfloat16 if short else tf.float32}
+    assert {weight.dtype for weight in thing.trainable_variables} <= {"float32"}
+    assert all(np.isfinite(array).all() for array in numbers(outputs))
+
+
+def test_a_model_keeps_its_policy_when_it_is_loaded(tmp_path):
+    keras_model = kav.VAE(**TINY, dtype="mixed_bfloat16")
+    keras_model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.network.encoder.compute_dtype == keras_model.network.encoder.compute_dtype == "bfloat16"
+    sound = noise(1, 1000, 1)
+    assert_same(keras_model.reconstruct(sound), loaded.reconstruct(sound))
+
+
+def test_every_public_layer_and_model_has_a_case():
+    rooms = (kav.frontends, kav.layers, kav.losses, kav.models)
+    public = {thing for room in rooms for thing in vars(room).values() if isinstance(thing, type)}
+    concrete = {
+        thing for thing in public if issubclass(thing, keras.layers.Layer) and thing is not kav.models.AudioAutoencoder
+    }
+    assert {thing.__name__ for thing in concrete} == {name.split()[0] for name in CASES}
