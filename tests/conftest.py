@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import pytest
 import tensorflow as tf
 
 # Small tests gain nothing from many threads, and several of them may run at once.
@@ -14,3 +15,11 @@ tf.config.threading.set_inter_op_parallelism_threads(2)
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    """The one strategy of two replicas in this process: the collectives of a second one would be mistaken for its."""
+    from keras_audio_vae.training.strategy import make_strategy
+
+    return make_strategy(replicas=2)

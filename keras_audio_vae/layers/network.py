@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_audio_vae.frontends import LappedTransform, STFTFrontEnd, WaveformFrontEnd
 from keras_audio_vae.frontends.signal import length_of
-from keras_audio_vae.layers.stacks import Decoder, Encoder
+from keras_audio_vae.layers.stacks import Decoder, Encoder, check_stages
 
 FRONTENDS = ("stft", "waveform")
 POOLINGS = ("sequence", "global")
@@ -80,6 +80,7 @@ class AudioNetwork(keras.layers.Layer):
         super().__init__(**kwargs)
         if frontend not in FRONTENDS:
             raise ValueError(f"frontend must be one of {', '.join(FRONTENDS)}, not {frontend!r}.")
+        check_stages(widths, depths, strides)
         frame_hop = hop * math.prod(strides)
         if pooled_samples % frame_hop:
             raise ValueError(

@@ -7,7 +7,8 @@ import keras
 from keras_audio_vae.layers.blocks import ResidualBlock, Upsample
 
 
-def _check_stages(widths: Sequence[int], depths: Sequence[int], strides: Sequence[int]) -> None:
+def check_stages(widths: Sequence[int], depths: Sequence[int], strides: Sequence[int]) -> None:
+    """Raises a ValueError unless the lists describe the same stages."""
     if not len(widths) == len(depths) == len(strides) + 1:
         raise ValueError(
             f"widths {list(widths)} and depths {list(depths)} need one number per stage, and strides {list(strides)} "
@@ -40,7 +41,7 @@ class Encoder(keras.layers.Layer):
 
     def __init__(self, widths: Sequence[int], depths: Sequence[int], strides: Sequence[int], **kwargs) -> None:
         super().__init__(**kwargs)
-        _check_stages(widths, depths, strides)
+        check_stages(widths, depths, strides)
         self.widths, self.depths, self.strides = list(widths), list(depths), list(strides)
         policy = self.dtype_policy
         self.steps: list[keras.layers.Layer] = [keras.layers.Dense(widths[0], dtype=policy)]
@@ -96,7 +97,7 @@ class Decoder(keras.layers.Layer):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        _check_stages(widths, depths, strides)
+        check_stages(widths, depths, strides)
         self.widths, self.depths, self.strides, self.upsampling = list(widths), list(depths), list(strides), upsampling
         policy = self.dtype_policy
         self.slow: list[keras.layers.Layer] = [keras.layers.Dense(widths[-1], dtype=policy)]

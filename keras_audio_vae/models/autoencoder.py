@@ -42,6 +42,7 @@ class AudioAutoencoder(keras.Model):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        self.autocast = False  # a waveform is not rounded to bfloat16 on its way in: the front end needs it whole
         self.sample_rate, self.channels, self.latent_hop = sample_rate, channels, latent_hop
         self.clipnorm, self.seed, self.context_frames = clipnorm, seed, context_frames
         self.trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", *log_names)}
@@ -65,7 +66,6 @@ class AudioAutoencoder(keras.Model):
 
     # What users call.
 
-    @tf.function(reduce_retracing=True)
     def encode(self, waveform) -> tf.Tensor:
         """The deterministic latents of a waveform.
 
@@ -75,9 +75,12 @@ class AudioAutoencoder(keras.Model):
         Returns:
             float32 [batch, ceil(samples / latent_hop), latent_dim].
         """
-        return self.encode_padded(self.pad(as_waveform(waveform, self.channels)))
+        return self._encode(as_waveform(waveform, self.channels))
 
     @tf.function(reduce_retracing=True)
+    def _encode(self, waveform: tf.Tensor) -> tf.Tensor:
+        return self.encode_padded(self.pad(waveform))
+
     def decode(self, latents, num_samples=None) -> tf.Tensor:
         """The waveform of latents.
 
@@ -91,10 +94,15 @@ class AudioAutoencoder(keras.Model):
         Raises:
             ValueError: If the latents are fewer than `num_samples` needs.
         """
-        waveform = self.decode_frames(tf.cast(latents, tf.float32))
-        if isinstance(num_samples, int) and num_samples > (waveform.shape[1] or num_samples):
-            raise ValueError(f"num_samples ({num_samples}) is more than the latents hold: {waveform.shape[1]} samples.")
-        return waveform if num_samples is None else waveform[:, :num_samples]
+        latents = tf.cast(latents, tf.float32)
+        longest = length_of(latents, 1) * self.latent_hop
+        if isinstance(num_samples, int) and isinstance(longest, int) and num_samples > longest:
+            raise ValueError(f"num_samples is {num_samples}, but the latents hold only {longest} samples.")
+        return self._decode(latents, tf.cast(longest if num_samples is None else num_samples, tf.int32))
+
+    @tf.function(reduce_retracing=True)
+    def _decode(self, latents: tf.Tensor, num_samples: tf.Tensor) -> tf.Tensor:
+        return self.decode_frames(latents)[:, :num_samples]
 
     def reconstruct(self, waveform) -> tf.Tensor:
         """A waveform, encoded and decoded.
@@ -120,10 +128,12 @@ class AudioAutoencoder(keras.Model):
             parts.append(part[:, before : before + block])
         return tf.concat(parts, axis=1)
 
-    @tf.function(reduce_retracing=True)
     def reconstruct_at_once(self, waveform) -> tf.Tensor:
         """`reconstruct` in one pass, whatever the length; also what is exported."""
-        waveform = as_waveform(waveform, self.channels)
+        return self._reconstruct(as_waveform(waveform, self.channels))
+
+    @tf.function(reduce_retracing=True)
+    def _reconstruct(self, waveform: tf.Tensor) -> tf.Tensor:
         return self.decode_frames(self.encode_padded(self.pad(waveform)))[:, : length_of(waveform, 1)]
 
     def interpolate(self, a, b, steps: int) -> tf.Tensor:

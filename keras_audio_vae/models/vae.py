@@ -146,9 +146,12 @@ class VAE(AudioAutoencoder):
         """
         return tfp.distributions.Independent(self._normal(waveform), reinterpreted_batch_ndims=1)
 
-    @tf.function(reduce_retracing=True)
     def kl_per_dimension(self, waveform) -> tf.Tensor:
         """KL of the posterior from N(0, 1) in nats: float32 [batch, ceil(samples / latent_hop), latent_dim]."""
+        return self._kl_per_dimension(as_waveform(waveform, self.channels))
+
+    @tf.function(reduce_retracing=True)
+    def _kl_per_dimension(self, waveform: tf.Tensor) -> tf.Tensor:
         return _kl(self._normal(waveform))
 
     def rate(self, waveform) -> tf.Tensor:

@@ -1,5 +1,7 @@
 """Where a run computes: one device, all visible GPUs, or several logical CPU devices; and in which precision."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -38,7 +40,7 @@ def make_strategy(replicas: int = 0) -> tf.distribute.Strategy:
     if wanted == 1:
         return tf.distribute.get_strategy()
     devices = [device.name for device in gpus[:wanted]] or _logical_cpus(wanted)
-    return tf.distribute.MirroredStrategy(devices)
+    return _mirrored(tuple(devices))
 
 
 def check_batch(batch_size: int, strategy: tf.distribute.Strategy) -> None:
@@ -72,6 +74,12 @@ def set_precision(mixed_precision: str = "float32") -> None:
     if mixed_precision not in _POLICIES:
         raise UserError(f"mixed_precision must be one of {', '.join(_POLICIES)}, got {mixed_precision!r}.")
     keras.config.set_dtype_policy(_POLICIES[mixed_precision])
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    """One strategy per set of devices: each numbers its collectives from the start, and two would be mistaken."""
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _logical_cpus(count: int) -> list[str]:

@@ -43,16 +43,17 @@ def synthesis(frontend, outputs, draft):
 
 def whole_network(network, waveform):
     encoding = network.encode(waveform)
-    return network.decode(encoding.hidden if encoding.skip is None else tf.concat([encoding.skip, encoding.hidden], -1))
+    hidden = tf.cast(encoding.hidden, tf.float32)
+    return network.decode(hidden if encoding.skip is None else tf.concat([encoding.skip, hidden], -1))
 
 
 def training_objective(model, waveform):
-    logs = model.objective(model._padded(waveform), 0, training=False)
-    return logs["loss"], model.reconstruct_at_once(waveform)
+    loss = model.objective(model._padded(waveform), 0, training=False)["loss"]
+    return loss, model.decode_frames(model.encode_padded(waveform))
 
 
 def model(**arguments):
-    shape = (2, 1900, arguments.get("channels", 1))
+    shape = (2, 1890, arguments.get("channels", 1))
     return Case(lambda: kav.VAE(**{**TINY, **arguments}), (noise(*shape),), training_objective)
 
 
@@ -75,7 +76,7 @@ CASES = {
     ),
     "LappedTransform": Case(lambda: kav.frontends.LappedTransform(210, 32, channels=1), (SOUND,), there_and_back),
     "STFTFrontEnd": Case(lambda: kav.frontends.STFTFrontEnd(210, 840), (noise(2, 3, 1263), SOUND), synthesis),
-    "WaveformFrontEnd": Case(lambda: kav.frontends.WaveformFrontEnd(210), (noise(2, 3, 210), SOUND), synthesis),
+    "WaveformFrontEnd": Case(lambda: kav.frontends.WaveformFrontEnd(210), (noise(2, 3, 420), SOUND), synthesis),
     "RateControl": Case(
         lambda: kav.losses.RateControl("target", beta=0.1), (noise(2, 8),), lambda layer, kl: layer.penalty(kl, 0)
     ),
@@ -121,7 +122,8 @@ def test_config_survives_json_and_makes_an_equal_object(case):
     config = json.loads(json.dumps(thing.get_config()))
     again = type(thing).from_config(config)
     assert again.get_config() == thing.get_config()
-    case.run(thing, *case.inputs), case.run(again, *case.inputs)
+    if not isinstance(thing, keras.Model):  # which its constructor has built
+        case.run(thing, *case.inputs), case.run(again, *case.inputs)
     assert [weight.shape for weight in again.weights] == [weight.shape for weight in thing.weights]
 
 

@@ -5,27 +5,22 @@ import tensorflow as tf
 from keras_audio_vae.layers.replicas import global_noise, num_replicas, replica_mean
 
 
-@pytest.fixture(scope="module")
-def two():
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
 def on_each(strategy, function):
     return [part.numpy() for part in strategy.experimental_local_results(strategy.run(tf.function(function)))]
 
 
-def test_rows_of_two_replicas_are_the_rows_of_one(two):
+def test_rows_of_two_replicas_are_the_rows_of_one(two_replicas):
     seed = tf.constant([3, 7])
-    parts = on_each(two, lambda: global_noise([4, 5, 2], seed))
+    parts = on_each(two_replicas, lambda: global_noise([4, 5, 2], seed))
     np.testing.assert_array_equal(np.concatenate(parts), global_noise([8, 5, 2], seed))
 
 
-def test_rows_may_be_known_only_at_run_time(two):
+def test_rows_may_be_known_only_at_run_time(two_replicas):
     @tf.function(input_signature=[tf.TensorSpec([None, 3])])
     def like(values):
         return global_noise(tf.shape(values), tf.constant([0, 1]))
 
-    parts = two.experimental_local_results(two.run(like, args=(tf.zeros([2, 3]),)))
+    parts = two_replicas.experimental_local_results(two_replicas.run(like, args=(tf.zeros([2, 3]),)))
     np.testing.assert_array_equal(tf.concat(parts, 0), like(tf.zeros([4, 3])))
 
 
@@ -35,20 +30,20 @@ def test_noise_is_standard_normal_and_changes_with_the_seed():
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.05
 
 
-def test_replica_mean_is_the_mean_on_every_replica(two):
+def test_replica_mean_is_the_mean_on_every_replica(two_replicas):
     def own():
         mine = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.float32)
         return tf.stack(list(replica_mean({"a": mine, "b": 10.0 + 2.0 * mine}).values()))
 
-    for part in on_each(two, own):
+    for part in on_each(two_replicas, own):
         np.testing.assert_array_equal(part, [0.5, 11.0])
 
 
-def test_replicas_are_counted(two):
+def test_replicas_are_counted(two_replicas):
     assert num_replicas() == 1
-    with two.scope():
+    with two_replicas.scope():
         assert num_replicas() == 2
-    assert on_each(two, lambda: tf.constant(num_replicas())) == [2, 2]
+    assert on_each(two_replicas, lambda: tf.constant(num_replicas())) == [2, 2]
 
 
 def test_alone_a_mean_is_the_value_itself():

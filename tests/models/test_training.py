@@ -8,11 +8,8 @@ from keras_audio_vae import VAE
 TINY = {"widths": [8, 16], "depths": [1, 1], "latent_dim": 8, "waveform_bands": 4}
 SAMPLES = 1890
 VARIANTS = {
-    "target": {},
-    "clipped": {"clipnorm": 0.01},
-    "unclipped": {"clipnorm": 0.0},
-    "free bits": {"rate_control": "free_bits", "free_bits": 0.5, "beta": 0.1},
-    "batch norm": {"latent_norm": "batch"},
+    "target, clipped": {"clipnorm": 0.01},
+    "free bits, batch norm": {"rate_control": "free_bits", "free_bits": 0.5, "beta": 0.1, "latent_norm": "batch"},
 }
 
 
@@ -28,10 +25,11 @@ def batches(count=3, rows=4, samples=SAMPLES):
     return tf.data.Dataset.from_tensor_slices(data).batch(rows, drop_remainder=True)
 
 
-def make(optimizer=None, **arguments):
+def make(optimizer=None, graph=False, **arguments):
+    """A tiny model; a few steps cost less eagerly than the tracing of a graph does."""
     keras.utils.set_random_seed(0)
     model = VAE(**{**TINY, **arguments})
-    model.compile(optimizer or keras.optimizers.SGD(0.1), run_eagerly=False, jit_compile=False)
+    model.compile(optimizer or keras.optimizers.SGD(0.1), run_eagerly=not graph, jit_compile=False)
     return model
 
 
@@ -42,7 +40,7 @@ def fit(model, data, epochs=2):
 def test_fit_logs_every_term_by_name_and_learns():
     tone = 0.3 * np.sin(2 * np.pi * 440 / 22050 * np.arange(SAMPLES))
     data = tf.data.Dataset.from_tensors({"waveform": np.tile(tone[None, :, None], (2, 1, 1))}).repeat(10)
-    history = fit(make(keras.optimizers.Adam(3e-3)), data, epochs=3)
+    history = fit(make(keras.optimizers.Adam(3e-3), graph=True), data, epochs=3)
     assert set(history) == {"loss", "waveform", "stft", "mel", "kl", "rate_bps", "beta", "active_units"}
     assert np.isfinite(list(history.values())).all()
     assert history["loss"][-1] < 0.8 * history["loss"][0]
@@ -58,21 +56,20 @@ def test_loss_is_the_weighted_sum_of_its_terms():
 
 def test_plain_arrays_and_dictionaries_train_alike():
     waveform = noise(5, SAMPLES, 1)
-    forms = [waveform, {"waveform": waveform}, {"waveform": waveform, "mask": np.ones((5, SAMPLES))}]
+    forms = [waveform, {"waveform": waveform, "mask": np.ones((5, SAMPLES))}]
     results = []
     for form in forms:
         model = make()
         history = model.fit(form, batch_size=2, epochs=1, verbose=0, shuffle=False).history
         results.append([*model.get_weights(), np.array(history["loss"])])
-    for other in results[1:]:
-        for left, right in zip(results[0], other, strict=True):
-            np.testing.assert_allclose(left, right, atol=1e-6)
+    for left, right in zip(*results, strict=True):
+        np.testing.assert_allclose(left, right, atol=1e-6)
 
 
 def test_training_is_a_function_of_the_seed():
     first, again, other = (make(seed=seed) for seed in (1, 1, 2))
     for model in (first, again, other):
-        fit(model, batches())
+        fit(model, batches(count=2), epochs=1)
     same = [np.array_equal(a, b) for a, b in zip(first.get_weights(), again.get_weights(), strict=True)]
     assert all(same)
     assert not np.allclose(first.network.head.kernel, other.network.head.kernel, atol=1e-7)
@@ -91,10 +88,10 @@ def test_training_is_a_function_of_the_seed():
     ids=str,
 )
 def test_gradients_reach_every_weight_once_training_has_begun(arguments):
-    model = make(keras.optimizers.Adam(1e-3), rate_control="constant", **arguments)
-    data = noise(2, SAMPLES, model.channels)
-    model.train_on_batch(data)  # the head begins at zero and lets nothing through to the layers before it
-    batch = model._padded(data)
+    model = make(rate_control="constant", **arguments)
+    for number, weight in enumerate(model.network.head.weights):  # at zero, nothing goes through to what lies before
+        weight.assign(noise(*weight.shape, seed=number))
+    batch = model._padded(noise(2, SAMPLES, model.channels))
     with tf.GradientTape() as tape:
         loss = model.objective(batch, 1, training=True)["loss"]
     for variable, gradient in zip(
@@ -102,16 +99,16 @@ def test_gradients_reach_every_weight_once_training_has_begun(arguments):
     ):
         assert gradient is not None, variable.path
         gradient = tf.convert_to_tensor(gradient).numpy()
-        assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0, variable.path
+        cancels = variable is model.head.mean.bias and "latent_norm" in arguments  # subtracted again with the mean
+        assert np.isfinite(gradient).all() and (cancels or np.abs(gradient).max() > 0), variable.path
 
 
-@pytest.mark.parametrize("frontend", ["stft", "waveform"])
-def test_silence_trains_with_finite_loss_and_weights(frontend):
-    for arguments in ({}, {"latent_norm": "batch"}):
-        model = make(keras.optimizers.Adam(1e-2), frontend=frontend, **arguments)
-        history = fit(model, tf.data.Dataset.from_tensors({"waveform": tf.zeros([2, SAMPLES, 1])}).repeat(3))
-        assert np.isfinite(list(history.values())).all()
-        assert all(np.isfinite(weight).all() for weight in model.get_weights())
+@pytest.mark.parametrize("arguments", [{"latent_norm": "batch"}, {"frontend": "waveform"}], ids=str)
+def test_silence_trains_with_finite_loss_and_weights(arguments):
+    model = make(keras.optimizers.Adam(1e-2), **arguments)
+    history = fit(model, tf.data.Dataset.from_tensors({"waveform": tf.zeros([2, SAMPLES, 1])}).repeat(3))
+    assert np.isfinite(list(history.values())).all()
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
 def test_clipping_bounds_the_step():
@@ -126,11 +123,12 @@ def test_clipping_bounds_the_step():
 
 
 def test_target_rate_is_approached_while_training():
-    data = tf.data.Dataset.from_tensors({"waveform": noise(2, 1260, 1)}).repeat(60)
-    for target, sign in ((50.0, 1), (1e6, -1)):
-        model = make(keras.optimizers.Adam(1e-3), target_bps=target, beta=0.01)
-        fit(model, data, epochs=1)
-        assert sign * np.log(float(model.rate_control.weight(0)) / 0.01) > 0.1
+    """The rate stays at more than twice the target, so that each step raises the weight by the full percent."""
+    data = tf.data.Dataset.from_tensors({"waveform": noise(2, 1260, 1)}).repeat(20)
+    model = make(keras.optimizers.Adam(1e-3), target_bps=50.0, beta=0.01)
+    history = fit(model, data, epochs=1)
+    assert history["rate_bps"][0] > 100.0
+    assert float(model.rate_control.weight(0)) == pytest.approx(0.01 * np.exp(0.2), rel=1e-4)
 
 
 def test_evaluate_is_deterministic_and_ignores_rows_of_padding():
@@ -140,7 +138,7 @@ def test_evaluate_is_deterministic_and_ignores_rows_of_padding():
     whole["waveform"] *= whole["mask"][..., None]
     padded = {key: np.concatenate([value, np.zeros_like(value)]) for key, value in whole.items()}
     expected = model.evaluate(whole, batch_size=3, verbose=0, return_dict=True)
-    for batch_size in (2, 3, 6):
+    for batch_size in (2, 6):
         logs = model.evaluate(padded, batch_size=batch_size, verbose=0, return_dict=True)
         comparable = set(logs) - ({"active_units"} if batch_size == 2 else set())  # it is a measure of a whole batch
         for name in comparable:
@@ -180,15 +178,13 @@ def test_bfloat16_trains_with_finite_loss_and_float32_latents():
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_two_replicas_reach_the_weights_and_logs_of_one(variant):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def test_two_replicas_reach_the_weights_and_logs_of_one(variant, two_replicas):
     results = []
-    for scope in (tf.distribute.get_strategy().scope(), strategy.scope()):
-        with scope:
-            model = make(**VARIANTS[variant])
-        history = fit(model, batches())
+    for where in (tf.distribute.get_strategy(), two_replicas):
+        with where.scope():
+            model = make(graph=True, **VARIANTS[variant])
+        history = fit(model, batches(count=2))
         results.append((history, [variable.numpy() for variable in model.variables if "mean/" not in variable.path]))
-        results[-1][0].update(model.evaluate(batches(), verbose=0, return_dict=True))
     (logs, weights), (logs_of_two, weights_of_two) = results
     for name, values in logs.items():
         np.testing.assert_allclose(logs_of_two[name], values, rtol=2e-4, err_msg=name)
@@ -196,10 +192,10 @@ def test_two_replicas_reach_the_weights_and_logs_of_one(variant):
         np.testing.assert_allclose(left, right, rtol=1e-4, atol=2e-5)
 
 
-def test_a_replica_whose_rows_are_all_padding_does_not_spoil_an_evaluation():
+def test_a_replica_whose_rows_are_all_padding_does_not_spoil_an_evaluation(two_replicas):
     data = {"waveform": noise(4, SAMPLES, 1), "mask": np.repeat([[1.0], [1.0], [0.0], [0.0]], SAMPLES, axis=1)}
     expected = make().evaluate({key: value[:2] for key, value in data.items()}, verbose=0, return_dict=True)
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-        model = make()
+    with two_replicas.scope():
+        model = make(graph=True)
     logs = model.evaluate(data, batch_size=4, verbose=0, return_dict=True)
     assert logs == pytest.approx(expected, rel=1e-4)

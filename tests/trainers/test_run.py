@@ -1,15 +1,29 @@
 """From a folder of sound of all kinds to a trained model and back, by the commands themselves."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import soundfile
 
-from trainers import evaluate, export, fit, reconstruct
+from trainers import evaluate, export, fit, reconstruct, rundir
+
+ROOT = Path(__file__).parents[2]
 
 SMALL = [
-    *("--hop=105", "--n_fft=420", "--widths=8,12", "--depths=1,1", "--strides=3", "--latent_dim=4"),
+    *(
+        "--hop=105",
+        "--n_fft=420",
+        "--widths=8,12",
+        "--depths=1,1",
+        "--strides=3",
+        "--latent_dim=4",
+        "--waveform_bands=4",
+    ),
     *("--chunk_samples=4410", "--batch_size=2", "--steps_per_epoch=2", "--epochs=1", "--max_minutes=0", "--listen=1"),
 ]
 
@@ -34,10 +48,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run_dir(folder, tmp_path_factory):
-    """A finished run on that folder."""
+    """A finished run on that folder, by a process of its own; what it printed lies beside it."""
     path = tmp_path_factory.mktemp("runs") / "small"
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        assert call(monkeypatch, fit, *SMALL, f"--data={folder}", f"--run_dir={path}") == 0
+    arguments = [sys.executable, "-m", "trainers.fit", *SMALL, f"--data={folder}", f"--run_dir={path}"]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    path.with_suffix(".out").write_text(done.stdout)
     return path
 
 
@@ -49,7 +65,8 @@ def test_a_run_leaves_everything_in_its_folder(run_dir):
     assert (run_dir / "export" / "1" / "saved_model.pb").is_file()
     assert len(list((run_dir / "listen").glob("*_original.wav"))) == 1
     assert len(list((run_dir / "listen").glob("*_reconstruction.wav"))) == 1
-    assert "silence" in (run_dir / "evaluation.txt").read_text()
+    table = (run_dir / "evaluation.txt").read_text()
+    assert table.startswith("Measures on the train recordings, which the training saw\n") and "silence" in table
     assert len(json.loads((run_dir / "evaluation.json").read_text())["recordings"]) == 2
 
 
@@ -58,6 +75,24 @@ def test_good_files_are_trained_on_and_the_others_named_with_reasons(run_dir):
     assert [entry["recording_id"] for entry in corpus["recordings"]] == ["deep/stereo.mp3", "slow.wav"]
     skipped = {entry["path"].rsplit("/", 1)[-1]: entry["reason"] for entry in corpus["skipped"]}
     assert sorted(skipped) == ["empty.flac", "letter.wav"] and all(skipped.values())
+    printed = run_dir.with_suffix(".out").read_text()
+    assert all(f"{name}: {reason}" in printed for name, reason in skipped.items())
+    assert (run_dir / "evaluation.txt").read_text() in printed
+    assert [line.split()[0] for line in printed.splitlines()[-11:]] == [str(run_dir / name) for name in rundir.CONTENTS]
+
+
+def test_the_saved_model_has_no_optimizer_and_reconstructs_any_length(run_dir):
+    model = keras.saving.load_model(run_dir / "model.keras")
+    assert not model.compiled
+    waveform = np.zeros((1, 3001, 1), np.float32)
+    assert model.reconstruct(waveform).shape == waveform.shape
+
+
+def test_one_file_is_enough_and_two_replicas_train_on_it(folder, tmp_path, monkeypatch, capsys):
+    arguments = [*SMALL, f"--data={folder / 'slow.wav'}", f"--run_dir={tmp_path / 'run'}", "--replicas=2"]
+    assert call(monkeypatch, fit, *arguments, "--steps_per_epoch=1", "--notensorboard") == 0
+    assert "shuffled latents    not measured" in capsys.readouterr().out
+    assert {"model.keras", "export", "evaluation.txt", "listen"} <= {path.name for path in (tmp_path / "run").iterdir()}
 
 
 def test_the_same_command_again_goes_on_where_the_run_was(folder, run_dir, monkeypatch, capsys):
@@ -107,6 +142,20 @@ def test_reconstructions_have_the_input_s_length_and_tree(folder, run_dir, tmp_p
     assert set(lengths) == {"slow.wav", "deep/stereo.wav"}
     out = capsys.readouterr().out
     assert "letter.wav" in out and "empty.flac" in out
+
+
+def test_a_file_damaged_behind_its_header_is_skipped_and_named(run_dir, tmp_path, monkeypatch, capsys):
+    sound = np.zeros(8000, np.float32)
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    soundfile.write(tmp_path / "in" / "z.wav", sound, 8000)
+    sound[4000] = np.nan
+    soundfile.write(tmp_path / "in" / "a" / "broken.wav", sound, 8000, subtype="FLOAT")
+    arguments = [f"--run_dir={run_dir}", f"--output={tmp_path / 'out'}"]
+    assert call(monkeypatch, reconstruct, *arguments, f"--input={tmp_path / 'in'}") == 0
+    assert [path.name for path in (tmp_path / "out").rglob("*.wav")] == ["z.wav"]
+    assert f"skipped {tmp_path / 'in' / 'a' / 'broken.wav'}: it holds samples that are NaN" in capsys.readouterr().out
+    assert call(monkeypatch, reconstruct, *arguments, f"--input={tmp_path / 'in' / 'a'}") == 1
+    assert "nothing was written" in capsys.readouterr().err
 
 
 def test_a_reconstruction_never_overwrites_its_input(folder, run_dir, monkeypatch, capsys):

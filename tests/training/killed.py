@@ -1,4 +1,4 @@
-"""A run in a process of its own, so that it can be killed: python -m tests.training.killed RUN_DIR REPLICAS [STEP]."""
+"""A run in a process of its own, so that it can be killed: python -m tests.training.killed RUN_DIR [STEP]."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ class Kill(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(run_dir: str, replicas: str, step: str = "-1") -> None:
+def main(run_dir: str, step: str = "-1") -> None:
     options = FitOptions(
         epochs=EPOCHS,
         steps_per_epoch=STEPS_PER_EPOCH,
@@ -34,7 +34,7 @@ def main(run_dir: str, replicas: str, step: str = "-1") -> None:
         lr_warmup_steps=2,
         checkpoint_minutes=0.0,
         gain_db=6.0,
-        replicas=int(replicas),
+        replicas=1,
         tensorboard=False,
     )
     fit(

@@ -1,7 +1,9 @@
 import csv
 import dataclasses
+import itertools
 import os
 import signal
+import types
 
 import keras
 import numpy as np
@@ -50,6 +52,20 @@ class StopAfter(keras.callbacks.Callback):
 def rows(run_dir):
     with open(run_dir / "log.csv", newline="") as file:
         return [{k: v for k, v in row.items() if k != "minutes"} for row in csv.DictReader(file)]
+
+
+def test_two_replicas_reach_the_weights_of_one(tmp_path):
+    """With a toy, since the rounding of a sum over replicas grows to visible differences in a deep model's training."""
+    train(tmp_path / "one", valid_pipeline=ToyPipeline())
+    train(tmp_path / "two", valid_pipeline=ToyPipeline(), options=dataclasses.replace(OPTIONS, replicas=2))
+    one, two = checkpoint(tmp_path / "one"), checkpoint(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for name in [name for name in one if not name.startswith("metrics")]:  # those hold sums over replicas
+        np.testing.assert_allclose(one[name], two[name], rtol=1e-4, atol=1e-6, err_msg=name)
+    for left, right in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
+        assert {k: pytest.approx(float(v), rel=1e-4) for k, v in left.items()} == {
+            k: float(v) for k, v in right.items()
+        }
 
 
 @pytest.mark.parametrize("steps", [1, 4, 6, 12])
@@ -113,16 +129,55 @@ def test_result_is_the_average_of_the_best_checkpoint(tmp_path):
     for weight, average in zip(values_of(model.trainable_variables), averages, strict=True):
         np.testing.assert_array_equal(weight, average)
     losses = [float(row["val_loss"]) for row in rows(tmp_path / "run")]
-    assert state.best_value == min(losses)
+    assert state.best_loss == min(losses)
     values = model.evaluate(ToyPipeline().evaluation(4), return_dict=True, verbose=0)
     assert values["loss"] == pytest.approx(min(losses), rel=1e-6)
 
 
-def test_clock_ends_a_run_with_a_validated_partial_epoch(tmp_path):
-    options = dataclasses.replace(OPTIONS, epochs=0, steps_per_epoch=1_000_000, max_minutes=0.02)
+class ScriptedModel(ToyModel):
+    """Validates with given losses, KLs and weights of the KL, one after the other."""
+
+    def __init__(self, script):
+        super().__init__()
+        self.script = iter(script)
+
+    def evaluate(self, *args, **kwargs):
+        return dict(zip(("loss", "kl", "beta"), next(self.script), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("script", "best_epoch"),
+    [
+        ([(1.0, 100.0, 0.0), (5.0, 20.0, 0.1), (3.0, 10.0, 0.1)], 3),  # a warm-up, when the KL cost nothing
+        ([(2.0, 30.0, 0.01), (2.1, 10.0, 0.02), (2.15, 10.0, 0.03)], 3),  # a controlled weight that is still rising
+        ([(2.0, 10.0, 0.02), (2.5, 10.0, 0.02), (float("nan"), 10.0, 0.02)], 1),  # learning by heart, then bursting
+    ],
+)
+def test_best_is_judged_at_the_present_weight_of_the_kl(tmp_path, script, best_epoch):
+    result = fit(
+        lambda: ScriptedModel(script),
+        ToyPipeline(),
+        valid_pipeline=ToyPipeline(),
+        run_dir=tmp_path,
+        options=OPTIONS,
+        verbose=0,
+    )
+    assert result.state.best_step == 4 * best_epoch
+
+
+def test_without_validation_the_last_epoch_is_the_result(tmp_path, capsys):
+    result = fit(ToyModel, ToyPipeline(), run_dir=tmp_path, options=OPTIONS, verbose=2)
+    assert result.state.best_step == result.state.step == 12
+    assert "around step 12, the last one" in capsys.readouterr().out
+
+
+def test_clock_ends_a_run_with_a_validated_partial_epoch(tmp_path, monkeypatch):
+    ticks = types.SimpleNamespace(monotonic=itertools.count(0.0, 0.05).__next__)  # a clock that no load disturbs
+    monkeypatch.setattr("keras_audio_vae.training.loop.time", ticks)
+    options = dataclasses.replace(OPTIONS, epochs=0, steps_per_epoch=1_000_000, max_minutes=0.05)
     state = train(tmp_path / "run", options=options, valid_pipeline=ToyPipeline()).state
-    assert state.step == state.ended_step > 0
-    assert state.seconds >= 1.2
+    assert 10 < state.step == state.ended_step < 100
+    assert state.seconds >= 3.0
     assert float(rows(tmp_path / "run")[0]["learning_rate"]) < 1e-4
 
 
@@ -176,6 +231,25 @@ def test_partial_file_of_a_killed_write_does_no_harm(tmp_path):
 def test_batch_that_does_not_divide_is_refused(tmp_path):
     with pytest.raises(UserError, match="batch_size"):
         train(tmp_path / "run", options=dataclasses.replace(OPTIONS, batch_size=0))
+
+
+def test_seed_decides_the_weights_that_a_run_begins_with():
+    def first_weights(seed):
+        captured = {}
+
+        class Stop(Exception):
+            pass
+
+        def build():
+            captured["kernel"] = keras.initializers.GlorotUniform()((3, 3))
+            raise Stop
+
+        with pytest.raises(Stop):
+            fit(build, ToyPipeline(), run_dir="unused", options=dataclasses.replace(OPTIONS, seed=seed))
+        return captured["kernel"].numpy()
+
+    np.testing.assert_array_equal(first_weights(3), first_weights(3))
+    assert (first_weights(3) != first_weights(4)).any()
 
 
 def test_bfloat16_keeps_float32_weights(tmp_path):

@@ -1,4 +1,4 @@
-"""A real model whose run is killed, and one that runs on two replicas, beside an unbroken run on one."""
+"""A run of a real model that is killed and started again, beside one that was never stopped."""
 
 import os
 import random
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(run_dir, step=-1):
-    command = [sys.executable, "-m", "tests.training.killed", str(run_dir), "1", str(step)]
+    command = [sys.executable, "-m", "tests.training.killed", str(run_dir), str(step)]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -25,26 +25,20 @@ def end(process, code=0):
     assert process.returncode == code, errors
 
 
-def weights(run_dir):
-    with np.load(run_dir / "checkpoints" / "last.npz") as archive:
-        return {name: archive[name] for name in archive if name != "state"}
+def everything(run_dir, name):
+    with np.load(run_dir / "checkpoints" / f"{name}.npz") as archive:
+        return {key: archive[key] for key in archive if key != "state"}
 
 
-def test_killed_run_and_two_replicas_end_with_the_weights_of_an_unbroken_run(tmp_path):
+def test_killed_run_ends_with_the_weights_of_an_unbroken_run(tmp_path):
     step = random.randrange(1, EPOCHS * STEPS_PER_EPOCH)
     killed = start(tmp_path / "killed", step)
-    main(str(tmp_path / "whole"), "1")
+    main(str(tmp_path / "whole"))
     end(killed, -signal.SIGKILL)
-    resumed = start(tmp_path / "killed")
-    main(str(tmp_path / "mirrored"), "2")
-    end(resumed)
-    whole, continued, replicated = (weights(tmp_path / name) for name in ("whole", "killed", "mirrored"))
-    assert whole.keys() == continued.keys() == replicated.keys()
-    for name, value in whole.items():
-        print(
-            name,
-            value.shape,
-            np.abs(value - continued[name]).max(),
-            np.abs(value - replicated[name]).max(),
-            np.abs(value).max(),
-        )
+    end(start(tmp_path / "killed"))
+    for name in ("last", "best"):
+        expected, continued = everything(tmp_path / "whole", name), everything(tmp_path / "killed", name)
+        assert expected.keys() == continued.keys()
+        for key, value in expected.items():
+            # Bit for bit: on a CPU the gradients of this package add up in the same order whatever the threads do.
+            np.testing.assert_array_equal(value, continued[key], err_msg=f"{name} {key}, killed before step {step}")
