@@ -61,7 +61,7 @@ class FitSettings(FlagSet):
     mse_weight: float = flag(0.0, "loss", "weight of the waveform's mean squared error", least=0.0)
     waveform_weight: float = flag(1.5, "loss", "weight of the waveform's relative error, |y - x| / |x|", least=0.0)
     stft_weight: float = flag(1.0, "loss", "weight of the multi-resolution STFT distance", least=0.0)
-    mel_weight: float = flag(1.0, "loss", "weight of the mel distance", least=0.0)
+    mel_weight: float = flag(2.0, "loss", "weight of the mel distance", least=0.0)
     rate_control: str = flag(
         "target",
         "loss",

@@ -68,7 +68,7 @@ class STFTFrontEnd(keras.layers.Layer):
         spectrum = stft(to_mono_batch(waveform), self.n_fft, self.hop)
         real, imaginary = tf.math.real(spectrum), tf.math.imag(spectrum)
         power = tf.square(real) + tf.square(imaginary) + POWER_FLOOR
-        compression = 3.0 * tf.pow(power, -0.25)
+        compression = 3.0 * tf.math.rsqrt(tf.sqrt(power))
         log_magnitude = 1.0 + 0.125 * tf.math.log(power)
         return channels_to_bins(
             tf.concat([log_magnitude, real * compression, imaginary * compression], -1), self.channels

@@ -10,10 +10,10 @@ from keras_audio_vae.frontends.mel_matrix import mel_matrix
 from keras_audio_vae.frontends.signal import frame
 from keras_audio_vae.losses.masking import frame_mask, masked_mean
 
-MEL_RESOLUTIONS = ((32, 5), (128, 20), (512, 80), (1024, 160), (2048, 320))
-"""(window in samples, mel bands): DAC's mel distance without 64 and 256, which add time to a step and little else."""
+MEL_RESOLUTIONS = ((32, 5), (128, 20), (512, 80), (2048, 320))
+"""(window in samples, mel bands): every second resolution of DAC's mel distance; what lies between them follows."""
 
-CONVERGENCE_WINDOWS = (512, 1024, 2048)
+CONVERGENCE_WINDOWS = (512, 2048)
 """Windows, in samples, of the spectral convergence and log-magnitude terms."""
 
 MEL_FLOOR = 1e-5

@@ -77,7 +77,7 @@ class AudioAutoencoder(keras.Model):
         """
         return self._encode(as_waveform(waveform, self.channels))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _encode(self, waveform: tf.Tensor) -> tf.Tensor:
         return self.encode_padded(self.pad(waveform))
 
@@ -100,7 +100,7 @@ class AudioAutoencoder(keras.Model):
             raise ValueError(f"num_samples is {num_samples}, but the latents hold only {longest} samples.")
         return self._decode(latents, tf.cast(longest if num_samples is None else num_samples, tf.int32))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _decode(self, latents: tf.Tensor, num_samples: tf.Tensor) -> tf.Tensor:
         return self.decode_frames(latents)[:, :num_samples]
 
@@ -132,7 +132,7 @@ class AudioAutoencoder(keras.Model):
         """`reconstruct` in one pass, whatever the length; also what is exported."""
         return self._reconstruct(as_waveform(waveform, self.channels))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _reconstruct(self, waveform: tf.Tensor) -> tf.Tensor:
         return self.decode_frames(self.encode_padded(self.pad(waveform)))[:, : length_of(waveform, 1)]
 

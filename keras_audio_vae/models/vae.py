@@ -91,7 +91,7 @@ class VAE(AudioAutoencoder):
         mse_weight: float = 0.0,
         waveform_weight: float = 1.5,
         stft_weight: float = 1.0,
-        mel_weight: float = 1.0,
+        mel_weight: float = 2.0,
         rate_control: str = "target",
         beta: float = 1e-3,
         target_bps: float = 3000.0,
@@ -150,7 +150,7 @@ class VAE(AudioAutoencoder):
         """KL of the posterior from N(0, 1) in nats: float32 [batch, ceil(samples / latent_hop), latent_dim]."""
         return self._kl_per_dimension(as_waveform(waveform, self.channels))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _kl_per_dimension(self, waveform: tf.Tensor) -> tf.Tensor:
         return _kl(self._normal(waveform))
 

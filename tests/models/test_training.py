@@ -82,7 +82,7 @@ def test_training_is_a_function_of_the_seed():
         {"frontend": "waveform", "upsampling": "transposed"},
         {"waveform_bands": 0},
         {"waveform_bands": 0, "latent_pooling": "global", "chunk_samples": 1890},
-        {"latent_norm": "batch", "channels": 2},
+        {"latent_norm": "batch", "channels": 2, "latent_dim": 16},
         {"mse_weight": 1.0, "waveform_weight": 0.0, "stft_weight": 0.0, "mel_weight": 0.0},
     ],
     ids=str,
