@@ -146,7 +146,15 @@ class AudioAutoencoder(keras.Model):
 
         Returns:
             float32 [steps, samples, channels].
+
+        Raises:
+            ValueError: If the two differ in length or channels.
         """
+        a, b = tf.convert_to_tensor(a), tf.convert_to_tensor(b)
+        if a.shape != b.shape:
+            raise ValueError(
+                f"interpolate takes two waveforms of one shape, not {tuple(a.shape)} and {tuple(b.shape)}."
+            )
         waveforms = as_waveform(tf.stack([a, b]), self.channels)
         first, last = tf.unstack(self.encode(waveforms))
         share = tf.reshape(tf.linspace(0.0, 1.0, steps), [-1, 1, 1])

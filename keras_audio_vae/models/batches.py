@@ -29,13 +29,16 @@ def as_waveform(waveform, channels: int) -> tf.Tensor:
         float32 [batch, samples, channels].
 
     Raises:
-        ValueError: If the rank or the number of channels is another.
+        ValueError: If the rank or the number of channels is another, or the samples are integers.
 
     Example:
         >>> as_waveform(tf.zeros([1, 100]), channels=1)
         Traceback (most recent call last):
         ValueError: A waveform is [batch, samples, 1 channels]; this one has shape (1, 100).
     """
+    waveform = tf.convert_to_tensor(waveform)
+    if not waveform.dtype.is_floating:
+        raise ValueError(f"A waveform is floats of -1 to 1, not {waveform.dtype.name}: divide 16-bit samples by 32768.")
     waveform = tf.cast(waveform, tf.float32)
     if waveform.shape.rank != 3 or waveform.shape[-1] not in (None, channels):
         raise ValueError(

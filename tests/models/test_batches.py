@@ -21,3 +21,8 @@ def test_a_mask_comes_along():
 def test_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match=r"\[batch, samples, 1 channels\]; this one has shape"):
         as_batch(np.ones(shape), channels=1)
+
+
+def test_integer_samples_are_refused_with_the_scale_that_mends_them():
+    with pytest.raises(ValueError, match=r"int16: divide 16-bit samples by 32768"):
+        as_batch(np.ones((2, 3, 1), np.int16), channels=1)

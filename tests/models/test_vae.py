@@ -87,6 +87,11 @@ def test_samples_are_a_function_of_the_seed(vae):
     np.testing.assert_allclose(frozen, vae.decode(tf.zeros([2, 4, 8]), 2205), atol=1e-6)
 
 
+def test_interpolation_refuses_waveforms_of_two_lengths(vae):
+    with pytest.raises(ValueError, match="two waveforms of one shape"):
+        vae.interpolate(noise(700, 1), noise(701, 1), steps=3)
+
+
 def test_interpolation_begins_and_ends_at_the_reconstructions(vae):
     a, b = noise(1000, 1), noise(1000, 1, seed=1)
     sounds = vae.interpolate(a, b, steps=5)
