@@ -9,10 +9,9 @@ import tensorflow as tf
 
 
 def describe_machine() -> str:
-    """Processor cores, Python and TensorFlow in one line."""
-    return (
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, TensorFlow {tf.__version__}"
-    )
+    """Processor cores, Python, TensorFlow, and the speed of a matrix product just now, in one line."""
+    versions = f"Python {platform.python_version()}, TensorFlow {tf.__version__}"
+    return f"{os.cpu_count()} cores, {platform.machine()}, {versions}; matrix product {gigaflops():.0f} GFLOP/s"
 
 
 def gigaflops(size: int = 1024, repeats: int = 10) -> float:

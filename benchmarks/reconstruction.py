@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 import keras_audio_vae as kav
-from benchmarks.machine import describe_machine, gigaflops
+from benchmarks.machine import describe_machine
 from keras_audio_vae.datasets import ChunkPipeline, load, split
 from trainers.flags import parse
 from trainers.settings import FitSettings
@@ -37,7 +37,7 @@ def main() -> None:
     result = model.reconstruct(sound)
     seconds = time.perf_counter() - start
     assert result.shape == sound.shape
-    print(describe_machine(), f"; matrix product {gigaflops():.0f} GFLOP/s", sep="")
+    print(describe_machine())
     print(f"{arguments.minutes:g} minutes in {seconds:.1f} s: {60 * arguments.minutes / seconds:.0f} times real time")
     print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 

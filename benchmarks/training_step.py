@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 import keras_audio_vae as kav
-from benchmarks.machine import describe_machine, gigaflops
+from benchmarks.machine import describe_machine
 from keras_audio_vae.datasets import ChunkPipeline, load, split
 from keras_audio_vae.training import make_optimizer
 from trainers.flags import parse
@@ -84,7 +84,7 @@ def main() -> None:
         "step with the loss left out": seconds_per_step(train_without_loss, stream(), arguments.steps),
         "pipeline alone": seconds_per_step(lambda batch: batch, stream(), arguments.steps),
     }
-    print(f"{describe_machine()}; matrix product {gigaflops():.0f} GFLOP/s")
+    print(describe_machine())
     batch_seconds = settings.batch_size * settings.chunk_samples / settings.sample_rate
     for name, seconds in figures.items():
         print(f"{name:32} {1000 * seconds:8.1f} ms  {batch_seconds / seconds:8.1f} audio-s/s")
