@@ -34,6 +34,8 @@ setup(
         "librosa>=0.11.0",
         "soundfile>=0.13.0",
         "soxr>=0.5.0",
+        "scipy>=1.13.0",
+        "pyloudnorm>=0.2.0",
         "matplotlib>=3.9.0",
         "absl-py>=2.1.0",
         # TensorFlow Probability imports distutils, TensorBoard pkg_resources: setuptools has both up to here.
@@ -41,7 +43,9 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.16.2,<2.17"],
+        "beam": ["apache-beam>=2.77,<3"],
         "dev": [
+            "apache-beam>=2.77,<3",
             "hypothesis>=6.100",
             "import-linter>=2.1",
             "mypy>=1.13",
@@ -55,6 +59,7 @@ setup(
             "kav-evaluate = trainers.evaluate:cli",
             "kav-reconstruct = trainers.reconstruct:cli",
             "kav-export = trainers.export:cli",
+            "kav-prepare = trainers.prepare:cli",
         ],
     },
 )

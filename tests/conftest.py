@@ -17,6 +17,12 @@ tf.config.set_logical_device_configuration(
 )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_scans(tmp_path_factory):
+    """Tests, and the commands that they start, leave the user's cache alone."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def two_replicas():
     """The one strategy of two replicas in this process: the collectives of a second one would be mistaken for its."""

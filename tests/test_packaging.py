@@ -37,7 +37,7 @@ def test_the_wheel_holds_code_configs_and_recordings_and_nothing_else(wheel):
 
 def test_the_wheel_names_the_commands_and_the_supported_pythons(wheel):
     texts = {name.rsplit("/", 1)[-1]: wheel.read(name).decode() for name in wheel.namelist() if ".dist-info" in name}
-    for command in ("fit", "evaluate", "reconstruct", "export"):
+    for command in ("fit", "evaluate", "reconstruct", "export", "prepare"):
         assert f"kav-{command} = trainers.{command}:cli" in texts["entry_points.txt"]
     assert {"<3.13", ">=3.11"} == set(requires_python(texts["METADATA"]))
 
@@ -71,9 +71,31 @@ def test_the_run_line_says_first_that_python_is_the_wrong_one(tmp_path):
 
 
 def test_the_run_line_names_the_package_of_the_venv_module(tmp_path):
-    done = run_script(tmp_path, 'case "$2" in *ensurepip*) exit 1;; esac', "test")
+    done = run_script(tmp_path, 'case "$2" in *ensurepip*|virtualenv|pip) exit 1;; esac', "test")
     assert done.returncode == 1
     assert "apt-get install python3-venv" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("virtualenv", ["-m venv --without-pip VENV", "-m pip --python VENV/bin/python install", "-m pip install"]),
+        ("pip", ["-m virtualenv --quiet VENV", "-m pip install"]),
+    ],
+)
+def test_the_run_line_makes_its_environment_without_ensurepip(tmp_path, missing, said):
+    """An interpreter that writes down what it is asked for, and stands in for the environment's too."""
+    log = tmp_path / "log"
+    python = rf"""
+        case "$0 $2" in *python3\ *ensurepip*|*python3\ {missing}) exit 1;; esac
+        echo "$@" >> "{log}"
+        mkdir -p "{tmp_path}/venv/bin" && cp "$0" "{tmp_path}/venv/bin/python"
+    """
+    run_script(tmp_path, python, "test")
+    asked = log.read_text().replace(str(tmp_path / "venv"), "VENV").splitlines()
+    asked = [line for line in asked if "--version" not in line and line.startswith("-m") and "pytest" not in line]
+    assert len(asked) == len(said)
+    assert all(line.startswith(start) for line, start in zip(asked, said, strict=True))
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"]])

@@ -30,8 +30,9 @@ def run(
         arguments: The command line without the program's name; by default the process's.
 
     Returns:
-        The exit status: 0, 1 after a `keras_audio_vae.errors.UserError`, 2 after a flag that cannot be, and 128
-        plus the signal's number after Ctrl-C or SIGTERM. In all but the first case one line on standard error says why.
+        The exit status: 0, 1 after a `keras_audio_vae.errors.UserError` or what the operating system refused (a full
+        disk, a folder without permission), 2 after a flag that cannot be, and 128 plus the signal's number after Ctrl-C
+        or SIGTERM. In all but the first case one line on standard error says why.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if HELP_FLAGS.intersection(arguments):
@@ -53,6 +54,8 @@ def run(
     except UserError as error:
         signal_number = getattr(error, "signal_number", None)  # of a run that was asked to stop
         return _fail(name, error, SIGNALLED + signal_number if signal_number else 1)
+    except OSError as error:
+        return _fail(name, f"{error.strerror}: {error.filename}" if error.filename else error, 1)
     except KeyboardInterrupt:
         return _fail(name, "interrupted", SIGNALLED + signal.SIGINT)
     return 0

@@ -19,7 +19,12 @@ class EvaluateSettings(FlagSet):
 
     run_dir: str = flag("", "what", "folder that trainers.fit wrote", required=True)
     data: str = flag("", "what", "other recordings than the run's: a folder, a glob or a file")
-    split: str = flag("test", "what", "which of the recordings", choices=("test", "valid", "train", "all"))
+    split: str = flag(
+        "auto",
+        "what",
+        "which of the recordings; auto is test, and all of other recordings than the run's",
+        choices=("auto", "test", "valid", "train", "all"),
+    )
     output: str = flag("", "results", "folder of the results; without it they go to run_dir")
     listen: int = flag(8, "results", "recordings that are written as WAV pairs", unit="recordings", least=0)
 
@@ -29,19 +34,18 @@ def main(settings: EvaluateSettings) -> None:
     from keras_audio_vae import datasets
     from trainers import data, rundir
 
-    if (settings.data or settings.split != "test") and not settings.output:
+    if (settings.data or settings.split not in ("auto", "test")) and not settings.output:
         raise flags.FlagError(
             "--data and --split need an --output: run_dir keeps the evaluation of the run's test split"
         )
     run = rundir.RunDirectory(settings.run_dir)
     fit_settings = run.settings()
-    corpus = datasets.load(settings.data or fit_settings.data)
+    corpus = data.load(settings.data or fit_settings.data, fit_settings)
     if settings.data:
         print(corpus.report(), flush=True)
-    parts = {"all": corpus, **data.split(corpus, fit_settings)}
-    name, chosen = (
-        datasets.evaluation_part(parts) if settings.split == "test" else (settings.split, parts[settings.split])
-    )
+    parts = {"all": corpus} if settings.data and settings.split in ("auto", "all") else data.split(corpus, fit_settings)
+    split = settings.split if settings.split != "auto" else ("all" if settings.data else "test")
+    name, chosen = datasets.evaluation_part(parts) if split == "test" else (split, parts[split])
     output = Path(settings.output or run.path)
     measure(run.load_model(), name, chosen, fit_settings, output=output, listen=settings.listen)
     print(f"\nwritten to {output}")

@@ -2,9 +2,13 @@
 
 import dataclasses
 import sys
+from typing import TYPE_CHECKING
 
 from trainers import command, flags
 from trainers.settings import FitSettings
+
+if TYPE_CHECKING:
+    from keras_audio_vae.training import FitOptions
 
 
 def main(settings: FitSettings) -> None:
@@ -14,26 +18,29 @@ def main(settings: FitSettings) -> None:
 
     # The CPU can be split into replicas only before TensorFlow computes anything, so before any sound is decoded.
     training.make_strategy(settings.replicas)
-    settings = data.with_absolute_path(settings)
-    corpus = datasets.load(settings.data)
+    settings = data.with_absolute_paths(settings)
+    corpus = data.load(settings.data, settings)
     print(corpus.report(), flush=True)
     parts = data.split(corpus, settings)
     print("  " + ", ".join(f"{name}: {len(part.recordings)}" for name, part in parts.items()), flush=True)
-
-    run = rundir.RunDirectory(settings.run_dir)
-    run.prepare(settings)
-    rundir.write_text(run.corpus, corpus.to_json())
 
     def build_model() -> models.VAE:
         with flags.checking_flags():
             return models.VAE(**settings.model_arguments())
 
-    option_names = [field.name for field in dataclasses.fields(training.FitOptions)]
+    pipeline = data.chunk(parts["train"], settings)
+    if pipeline.num_quiet:
+        print(f"  left out below {settings.min_chunk_dbfs} dBFS: {pipeline.num_quiet} chunks", flush=True)
+    if settings.fresh:
+        build_model()  # flags that make no model must not cost the run that is there
+    run = rundir.RunDirectory(settings.run_dir)
+    run.prepare(settings)
+    rundir.write_text(run.corpus, corpus.to_json())
     result = training.fit(
         build_model,
-        data.chunk(parts["train"], settings),
+        pipeline,
         run_dir=run.path,
-        options=training.FitOptions(**{name: getattr(settings, name) for name in option_names}),
+        options=fit_options(settings),
         valid_pipeline=data.chunk(parts["valid"], settings) if parts["valid"].recordings else None,
     )
     model = training.inference_copy(result.model)
@@ -42,6 +49,17 @@ def main(settings: FitSettings) -> None:
     name, corpus = datasets.evaluation_part(parts)
     evaluate.measure(model, name, corpus, settings, output=run.path, listen=settings.listen)
     print(f"\n{run.contents()}")
+
+
+def fit_options(settings: FitSettings) -> "FitOptions":
+    """Selects what `training.fit` is told."""
+    from keras_audio_vae import datasets, training
+
+    names = [field.name for field in dataclasses.fields(training.FitOptions) if field.name != "augmentation"]
+    return training.FitOptions(
+        augmentation=datasets.Augmentation(**settings.augmentation_arguments()),
+        **{name: getattr(settings, name) for name in names},
+    )
 
 
 def cli() -> int:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,8 @@ from trainers.flags import FlagSet, flag
 from trainers.settings import FitSettings
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from keras_audio_vae.audio import Recording
 
 
@@ -30,13 +31,12 @@ def main(settings: ReconstructSettings) -> None:
     Raises:
         UserError: There is no sound, or none of it can be decoded, or an input would be overwritten.
     """
-    from keras_audio_vae import audio
     from keras_audio_vae.errors import UserError
-    from trainers import rundir
+    from trainers import data, rundir
 
     run = rundir.RunDirectory(settings.run_dir)
     fit_settings, model = run.settings(), run.load_model()
-    corpus = audio.scan(settings.input)
+    corpus = data.load(settings.input, fit_settings)
     print(corpus.report(), flush=True)
     names = output_names([recording.recording_id for recording in corpus.recordings])
     paths = {name: Path(settings.output) / output for name, output in names.items()}
@@ -58,7 +58,7 @@ def main(settings: ReconstructSettings) -> None:
 
 
 def reconstruct(model: Any, recording: "Recording", settings: FitSettings, path: Path) -> str:
-    """Writes what the model makes of one recording.
+    """Writes what the model makes of one recording, in memory that does not depend on its length.
 
     Args:
         model: The trained model.
@@ -75,25 +75,36 @@ def reconstruct(model: Any, recording: "Recording", settings: FitSettings, path:
     import numpy as np
 
     from keras_audio_vae import audio
-    from trainers import data
+    from keras_audio_vae.datasets.reading import Reader
+    from keras_audio_vae.models import reconstruct_blocks
 
-    [(_, waveform, gain)] = data.chunk(audio.Corpus((recording,)), settings).recordings()
-    # The model heard the normalised recording; dividing by the gain gives it the recording's own level back.
-    output = np.asarray(model.reconstruct(waveform[np.newaxis]))[0] / gain
-    clipped = audio.write_wav(path, output, settings.sample_rate)
-    return f"{len(waveform) / settings.sample_rate:.2f} s" + (f", {clipped} samples clipped" if clipped else "")
+    reader = Reader(audio.Corpus((recording,)), settings.sample_rate, settings.channels, settings.normalization)
+    samples, gain = int(reader.lengths[0]), float(reader.gains[0])
+
+    def read(start: int, count: int) -> "np.ndarray":
+        return reader.read(0, start, count)[np.newaxis]
+
+    with audio.WavWriter(path, settings.sample_rate, settings.channels, samples) as writer:
+        for block in reconstruct_blocks(model, read, samples):
+            # The model heard the normalised recording; dividing by the gain gives it the recording's own level back.
+            writer.write(block.numpy()[0] / gain)
+    seconds = f"{samples / settings.sample_rate:.2f} s"
+    return seconds + (f", {writer.clipped} samples clipped" if writer.clipped else "")
 
 
 def output_names(recording_ids: Sequence[str]) -> dict[str, str]:
-    """Names the WAV file of each recording; recordings that differ in their extension alone keep it in the name.
+    """Names the WAV file of each recording; where two would have one name, all keep their extensions in it.
 
     Example:
-        >>> output_names(["a/bell.flac", "a/bell.mp3", "drum.ogg"])
-        {'a/bell.flac': 'a/bell.flac.wav', 'a/bell.mp3': 'a/bell.mp3.wav', 'drum.ogg': 'drum.wav'}
+        >>> output_names(["a/bell.flac", "drum.ogg"])
+        {'a/bell.flac': 'a/bell.wav', 'drum.ogg': 'drum.wav'}
+        >>> output_names(["a/bell.flac", "a/bell.mp3"])
+        {'a/bell.flac': 'a/bell.flac.wav', 'a/bell.mp3': 'a/bell.mp3.wav'}
     """
-    plain = {name: str(PurePosixPath(name).with_suffix(".wav")) for name in recording_ids}
-    times = Counter(plain.values())
-    return {name: plain[name] if times[plain[name]] == 1 else f"{name}.wav" for name in recording_ids}
+    names = {name: str(PurePosixPath(name).with_suffix(".wav")) for name in recording_ids}
+    if len(set(names.values())) == len(names):
+        return names
+    return {name: f"{name}.wav" for name in recording_ids}
 
 
 def cli() -> int:

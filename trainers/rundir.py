@@ -3,10 +3,13 @@
 import dataclasses
 import os
 import shutil
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 from keras_audio_vae.errors import UserError
+from keras_audio_vae.files import write_atomically, write_text
 from trainers import flags
 from trainers.settings import FitSettings
 
@@ -64,6 +67,19 @@ class RunDirectory:
         except flags.FlagError as error:
             raise UserError(f"{self.flags} cannot be read: {error}") from error
 
+    def check(self, settings: FitSettings) -> None:
+        """Whether a run of these flags may begin or go on in the folder; touches nothing.
+
+        Args:
+            settings: The flags of the run.
+
+        Raises:
+            UserError: A run of other flags is there already, or files that a run would replace but no run wrote.
+        """
+        self._refuse_foreign_files()
+        if self.checkpoints.is_dir() and not settings.fresh:
+            self._refuse_other_flags(settings)
+
     def prepare(self, settings: FitSettings) -> None:
         """Makes the folder ready for a run, new or resumed, and saves its flags.
 
@@ -71,10 +87,9 @@ class RunDirectory:
             settings: The flags of the run.
 
         Raises:
-            UserError: A run of other flags is there already, or the folder cannot be written.
+            UserError: See `check`; or the folder cannot be written.
         """
-        if self.checkpoints.is_dir() and not settings.fresh:
-            self._refuse_other_flags(settings)
+        self.check(settings)
         try:
             if settings.fresh:
                 self._clear()
@@ -97,14 +112,16 @@ class RunDirectory:
             )
         try:
             return keras.saving.load_model(self.model)
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{self.model} cannot be read: {error}") from error
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(
+                f"{self.model} cannot be read, it is damaged or of another version ({error}): start trainers.fit with "
+                f"--flagfile={self.flags} again, which writes it anew from the checkpoints"
+            ) from error
 
     def save_model(self, model: Any) -> None:
         """Saves a model, whole or not at all."""
-        temporary = self.path / ".partial.keras"
-        model.save(temporary)
-        os.replace(temporary, self.model)
+        with write_atomically(self.model) as unfinished:
+            model.save(unfinished)
 
     def contents(self) -> str:
         """Lists what the folder holds, one line each, with what it is."""
@@ -128,17 +145,19 @@ class RunDirectory:
                 "use another --run_dir, or --fresh to delete that run and start over"
             )
 
+    def _refuse_foreign_files(self) -> None:
+        """Raises a UserError if the folder holds something named as a run's files are, but no run."""
+        present = [name for name in CONTENTS if (self.path / name).exists()]
+        if present and not self.flags.is_file():
+            raise UserError(
+                f"{self.path} holds no run (no run.flags), but has {', '.join(present)}, which a run would replace or "
+                "--fresh delete: use another --run_dir, or move this away"
+            )
+
     def _clear(self) -> None:
-        """Deletes what a run writes, and nothing else that may lie in the folder."""
-        for path in (self.path / name for name in CONTENTS):
+        """Deletes what a run writes, and nothing else that may lie in the folder; last what tells that it is a run."""
+        for path in (self.path / name for name in reversed(CONTENTS)):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -28,21 +28,49 @@ class FitSettings(FlagSet):
     """
 
     data: str = flag(
-        "fluidnotes", "data", "fluidnotes (the embedded recordings), a folder, a glob or a file", required=True
+        "fluidnotes",
+        "data",
+        "fluidnotes (the embedded recordings), a folder, a glob, a file, a list of files or a record store",
+        required=True,
     )
     sample_rate: int = flag(22050, "data", "rate that every recording is resampled to", unit="Hz", least=1)
     channels: int = flag(1, "data", "channels of the model; 1 mixes every recording down", least=1)
     chunk_samples: int = flag(22050, "data", "length of a training chunk", unit="samples", least=1)
     chunk_overlap: float = flag(0.5, "data", "share of a chunk that the next one repeats", least=0.0, below=1.0)
-    normalization: str = flag("none", "data", "levels each recording before use", choices=("none", "peak", "rms"))
-    gain_db: float = flag(0.0, "data", "augmentation: random gain within plus or minus this", unit="dB", least=0.0)
-    random_offset: bool = flag(True, "data", "augmentation: chunks start at a random offset")
-    cache_gb: float = flag(2.0, "data", "decoded audio up to this size is kept in memory", unit="GB", least=0.0)
+    normalization: str = flag(
+        "none", "data", "levels each recording before use", choices=("none", "peak", "rms", "loudness")
+    )
+    min_chunk_dbfs: float = flag(
+        0.0, "data", "chunks softer than this are left out; 0 = none is", unit="dB of full scale, RMS", most=0.0
+    )
+    keep_quiet: float = flag(0.0, "data", "share of those that is kept", least=0.0, most=1.0)
+    cache_gb: float = flag(0.25, "data", "decoded audio up to this size is kept in memory", unit="GB", least=0.0)
+    strict: bool = flag(False, "data", "a file that cannot be used, or not wholly, is an error")
+    scan_cache: str = flag(
+        "", "data", "folder that remembers what files hold; empty = ~/.cache/keras_audio_vae, 0 = none"
+    )
+    split_by: str = flag(
+        "digest", "data", "digest of the names, folder, or a CSV file with the columns file and split", required=True
+    )
     valid_fraction: float = flag(0.1, "data", "share of the recordings for validation", least=0.0, below=1.0)
     test_fraction: float = flag(0.1, "data", "share of the recordings for the final measures", least=0.0, below=1.0)
 
+    random_offset: bool = flag(True, "augmentation", "chunks start at a random offset")
+    gain_db: float = flag(0.0, "augmentation", "random gain within plus or minus this", unit="dB", least=0.0)
+    flip_polarity: bool = flag(False, "augmentation", "turns every other chunk, at random, upside down")
+    pitch_semitones: float = flag(
+        0.0, "augmentation", "plays faster or slower by up to this", unit="semitones", least=0.0, most=24.0
+    )
+    lowpass_hz: tuple[int, ...] = flag(
+        (), "augmentation", "range of a random low-pass, as in 2000,11000", unit="Hz", least=1
+    )
+    mangle_phase: bool = flag(False, "augmentation", "sends chunks through a random all-pass")
+    noise_dbfs: tuple[int, ...] = flag(
+        (), "augmentation", "range of added white noise, as in -80,-50", unit="dB of full scale"
+    )
+
     frontend: str = flag("stft", "model", "what turns samples into features", choices=("stft", "waveform"))
-    hop: int = flag(210, "model", "distance of feature frames; a divisor of chunk_samples", unit="samples", least=1)
+    hop: int = flag(210, "model", "distance of feature frames", unit="samples", least=1)
     n_fft: int = flag(840, "model", "window of the STFT front end", unit="samples", least=2)
     widths: tuple[int, ...] = flag((128, 256), "model", "channels of each stage, encoder order", least=1)
     depths: tuple[int, ...] = flag((4, 2), "model", "residual blocks of each stage", least=0)
@@ -53,7 +81,11 @@ class FitSettings(FlagSet):
     )
     upsampling: str = flag("nearest", "model", "how the decoder raises the rate", choices=("nearest", "transposed"))
     waveform_bands: int = flag(
-        64, "model", "latents that begin as a lapped transform and carry phase; 0 = none", unit="per channel", least=0
+        64,
+        "model",
+        "latents that begin as a lapped transform and carry phase, latent_dim / channels at most",
+        unit="per channel",
+        least=0,
     )
     latent_norm: str = flag("none", "model", "batch norm of the posterior's mean (BN-VAE)", choices=("none", "batch"))
     latent_gamma: float = flag(0.6, "model", "scale of latent_norm=batch; KL >= gamma^2/2 per dimension", above=0.0)
@@ -98,6 +130,26 @@ class FitSettings(FlagSet):
     fresh: bool = flag(False, "run", "deletes the run found in run_dir and starts over")
     listen: int = flag(8, "run", "test recordings that are written as WAV pairs", unit="recordings", least=0)
     tensorboard: bool = flag(True, "run", "writes losses, KL, audio and spectrograms for TensorBoard")
+
+    def __post_init__(self) -> None:
+        """Checks every value, and those that have to fit each other."""
+        super().__post_init__()
+        if not self.epochs and not self.max_minutes:
+            raise ValueError("--epochs and --max_minutes must not both be 0: the run would never end")
+        if self.valid_fraction + self.test_fraction >= 1:
+            raise ValueError("--valid_fraction and --test_fraction together must leave a share to train on")
+        for name in ("lowpass_hz", "noise_dbfs"):
+            limits = getattr(self, name)
+            if limits and (len(limits) != 2 or limits[0] > limits[1]):
+                raise ValueError(f"--{name} must be two numbers, the lower first, or nothing, not {limits}")
+
+    def augmentation_arguments(self) -> dict[str, Any]:
+        """Selects the arguments of `keras_audio_vae.datasets.Augmentation`."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.metadata["group"] == "augmentation"
+        }
 
     def model_arguments(self) -> dict[str, Any]:
         """Selects the arguments of the model's constructor, as JSON values.

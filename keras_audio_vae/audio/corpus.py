@@ -1,19 +1,21 @@
 """A corpus: the recordings that were found, and what was passed over and why."""
 
-import glob
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from keras_audio_vae.audio import formats
-from keras_audio_vae.audio.decoding import read_header
+from keras_audio_vae.audio import formats, sources
+from keras_audio_vae.audio.formats import printable
+from keras_audio_vae.audio.headers import NotSound, SoundHeader, read_header
+from keras_audio_vae.audio.scan_cache import ScanCache
 from keras_audio_vae.errors import UserError
 
 _SCAN_THREADS = 8  # a scan waits for the disk, not for the processor
-_SHOWN_IN_ERROR = 5  # skipped files that the message of an empty corpus names; the report names all
+_SHOWN_IN_ERROR = 5  # files that a message names; the report names all
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,16 @@ class Recording:
 
     Attributes:
         path: where it is.
-        recording_id: its path relative to the corpus, with "/" between the parts: the name that splits and reports
-            use, and that stays the same when the corpus moves.
+        recording_id: its path relative to the corpus, with "/" between the parts and as `printable` writes it: the
+            name that splits and reports use, and that stays the same when the corpus moves.
         decoder: which of `audio.DECODERS` reads it.
         sample_rate: Hz.
         channels: how many.
-        samples: length in samples at its own rate.
+        samples: length in samples at its own rate, as much as can be read.
         split: "train", "valid" or "test" where the data set has a split of its own, else None.
         labels: what the data set says of it.
         format: container and encoding, such as "FLAC PCM_16".
+        partial: why not all of the file is used, "" where all of it is.
     """
 
     path: str
@@ -42,6 +45,7 @@ class Recording:
     split: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     format: str = ""
+    partial: str = ""
 
     @property
     def seconds(self) -> float:
@@ -82,20 +86,25 @@ class Corpus:
         return sum(recording.seconds for recording in self.recordings)
 
     def report(self) -> str:
-        """The corpus in a few lines: what there is, and each skipped file with its reason."""
+        """The corpus in a few lines: what there is, and each skipped or partly used file with its reason."""
         lines = [f"{_count(len(self.recordings), 'recording')}, {format_duration(self.seconds)}"]
         for title, of in _REPORTED:
             counts = Counter(of(recording) for recording in self.recordings)
             lines.append(f"  {title}: " + ", ".join(f"{value} ({n})" for value, n in sorted(counts.items())))
         if self.other_files:
             lines.append(f"  {_count(self.other_files, 'other file')} (no sound by name or content)")
-        lines += [f"  skipped {skipped.path}: {skipped.reason}" for skipped in self.skipped]
-        return "\n".join(lines)
+        return "\n".join(lines + [f"  {fault}" for fault in self.faults()])
+
+    def faults(self) -> list[str]:
+        """What is not used, a line each: partly used recordings, then skipped files."""
+        partly = [f"partly used {printable(r.path)}: {r.partial}" for r in self.recordings if r.partial]
+        return partly + [f"skipped {printable(skipped.path)}: {skipped.reason}" for skipped in self.skipped]
 
     def to_json(self) -> str:
         """The whole of it as JSON text."""
         content = {"seconds": self.seconds, **asdict(self)}
-        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        return text.encode("utf-8", "backslashreplace").decode()  # bytes of a path that are not UTF-8: JSON's \udcXX
 
 
 _REPORTED: tuple[tuple[str, Callable[[Recording], object]], ...] = (
@@ -121,16 +130,21 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:.2f} hours"
 
 
-def scan(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Corpus:
-    """Find the sound in a folder, a glob or a file, by content, and name what cannot be used.
+def scan(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], strict: bool = False, cache: str | None = None
+) -> Corpus:
+    """Find the sound in a folder, a glob, a file or a list file, by content, and name what cannot be used.
 
-    Only headers are read. Folders are searched in depth, following links; the order is that of the paths.
+    Only headers and ends are read. Folders are searched in depth, following links; the order is that of the paths.
 
     Args:
-        source: a folder, a glob such as "/music/**/*.flac", a file, or several of these.
+        source: a folder; a glob such as "/music/**/*.flac"; a file; a list file (.txt, .list, .lst, .m3u, .m3u8: one
+            path a line, relative to the list's folder, # for comments); or several of these.
+        strict: make it an error if any file that should be sound is not used, or not all of it.
+        cache: a folder that keeps what scans find by path, size and time of change, so that the next one is quick.
 
     Raises:
-        UserError: nothing is there, or nothing of it is usable sound.
+        UserError: nothing is there, or nothing of it is usable sound; with `strict`, not all of it is.
 
     Example:
         >>> import os
@@ -141,88 +155,105 @@ def scan(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> C
           channels: 1 (42)
           formats: FLAC PCM_16 (42)
     """
-    sources = [os.fspath(source)] if isinstance(source, str | os.PathLike) else [os.fspath(item) for item in source]
-    if not sources:
+    wanted = [os.fspath(source)] if isinstance(source, str | os.PathLike) else [os.fspath(item) for item in source]
+    if not wanted:
         raise UserError("no sound was asked for; name a folder, a glob or a file")
-    found = [_expand(item) for item in sources]
-    root = os.path.commonpath([os.path.abspath(folder) for folder, _ in found])
-    # Absolute paths, once each: globs may overlap.
-    paths = sorted({os.path.abspath(path) for _, files in found for path in files})
-    with ThreadPoolExecutor(_SCAN_THREADS) as pool:
-        results = list(pool.map(lambda path: _look_at(path, root), paths))
+    found = [sources.find(item) for item in wanted]
+    root = os.path.commonpath([folder for item in found for folder in item.roots])
+    named = {path for item in found for path in item.named}
+    # Once each: globs may overlap.
+    searched = {path for item in found for path in item.searched} - named
+    hidden = {path for path in searched if os.path.basename(path).startswith(".")}  # what systems keep beside sound
+    paths = sorted(named | searched - hidden)
+    looks = zip(paths, _look_at(paths, cache), strict=True)
+    results = [_sort(path, result, root, path in named) for path, result in looks]
+    unreadable = [Skipped(path, reason) for item in found for path, reason in item.unreadable.items()]
     corpus = Corpus(
         recordings=tuple(result for result in results if isinstance(result, Recording)),
-        skipped=tuple(result for result in results if isinstance(result, Skipped)),
-        other_files=sum(result is None for result in results),
+        skipped=(*unreadable, *(result for result in results if isinstance(result, Skipped))),
+        other_files=len(hidden) + sum(result is None for result in results),
     )
     if not corpus.recordings:
-        raise UserError(_nothing_usable(sources, corpus))
+        raise UserError(_nothing_usable(wanted, corpus))
+    if strict and corpus.faults():
+        raise UserError(
+            f"{_listed(wanted)}: not all of the sound can be used: {_first(corpus.faults())}."
+            " Repair these files or move them away, or scan without --strict"
+        )
     return corpus
 
 
-def _expand(source: str) -> tuple[str, Iterable[str]]:
-    """The folder that recording ids are relative to, and the files."""
-    expanded = os.path.expanduser(source)
-    if os.path.isfile(expanded):
-        return os.path.dirname(os.path.abspath(expanded)), [expanded]
-    if os.path.isdir(expanded):
-        return expanded, _walk(expanded)
-    if not glob.has_magic(expanded):
-        raise UserError(f"{source}: there is no such file or folder; check the spelling, or give an absolute path")
-    fixed = expanded[: min(expanded.find(sign) for sign in "*?[" if sign in expanded)]
-    matches = glob.glob(expanded, recursive=True)
-    if not matches:
-        raise UserError(f"{source}: no file matches this pattern")
-    files = [file for match in matches for file in ([match] if os.path.isfile(match) else _walk(match))]
-    return os.path.dirname(fixed) or ".", files
+_Result = SoundHeader | UserError  # what is known of a file: its header, or why it has none
 
 
-def _walk(folder: str) -> Iterator[str]:
-    """All files below a folder, through links too, but no folder twice: links may form a ring."""
-    seen = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (os.path.join(parent, name) for name in files)
+def _look_at(paths: Sequence[str], cache: str | None) -> list[_Result]:
+    """What each file is, by the cache where that still holds."""
+    kept = ScanCache(cache)
+    loaded = kept.load(paths).items()
+    known = {path: (state, result) for path, (state, content) in loaded if (result := _from_json(content))}
+    states: dict[str, tuple[int, int] | None] = {}
+
+    def look(path: str) -> _Result:
+        # Before the file is read: should it change meanwhile, what is kept is out of date and will not be used.
+        states[path] = ScanCache.state(path)
+        if path in known and known[path][0] == states[path]:
+            return known[path][1]
+        try:
+            return read_header(path)
+        except UserError as reason:
+            return reason
+
+    with ThreadPoolExecutor(_SCAN_THREADS) as pool:
+        results = list(pool.map(look, paths))
+    fresh = {}
+    for path, result in zip(paths, results, strict=True):
+        state = states[path]
+        # What the system refused to read it may give the next time, though the file has not changed.
+        refused = isinstance(result, UserError) and isinstance(result.__cause__, OSError)
+        if state and not refused and known.get(path, (None,))[0] != state:
+            fresh[path] = state, _to_json(result)
+    kept.store(fresh)
+    return results
 
 
-def _look_at(path: str, root: str) -> Recording | Skipped | None:
-    """A recording, a skipped file, or None for a file that neither is nor claims to be sound."""
-    claims = formats.named_as_sound(path)
-    if not claims and not _sounds_by_content(path):
+def _to_json(result: _Result) -> object:
+    if isinstance(result, SoundHeader):
+        return asdict(result)
+    return {"reason": str(result), "sound": not isinstance(result, NotSound)}
+
+
+def _from_json(content: Any) -> _Result | None:
+    """What `_to_json` wrote; None of anything else, such as a damaged cache gives."""
+    try:
+        if "reason" not in content:
+            return SoundHeader(**content)
+        return UserError(content["reason"]) if content["sound"] else NotSound(content["reason"])
+    except (TypeError, KeyError):
         return None
-    try:
-        header = read_header(path)
-    except UserError as reason:
-        return Skipped(path, str(reason))
-    recording_id = os.path.relpath(path, root).replace(os.sep, "/")
-    return Recording(
-        path, recording_id, header.decoder, header.sample_rate, header.channels, header.samples, format=header.format
-    )
 
 
-def _sounds_by_content(path: str) -> bool:
-    """Whether a visible file without an audio name begins as sound does."""
-    if os.path.basename(path).startswith("."):
-        return False
-    try:
-        with open(path, "rb") as file:
-            return formats.sniff(file.read(formats.HEAD_BYTES)) is not None
-    except OSError:
-        return False
+def _sort(path: str, result: _Result, root: str, is_named: bool) -> Recording | Skipped | None:
+    """A recording, a skipped file, or None for a file that neither is nor claims to be sound."""
+    if isinstance(result, NotSound) and not is_named and not formats.named_as_sound(path):
+        return None
+    if isinstance(result, UserError):
+        return Skipped(path, str(result))
+    recording_id = printable(os.path.relpath(path, root)).replace(os.sep, "/")
+    return Recording(path, recording_id, **asdict(result))
 
 
-def _nothing_usable(sources: Sequence[str], corpus: Corpus) -> str:
+def _listed(wanted: Sequence[str]) -> str:
+    return ", ".join(map(printable, wanted))
+
+
+def _first(lines: Sequence[str]) -> str:
+    """The first of many, in one line."""
+    more = len(lines) - _SHOWN_IN_ERROR
+    return "; ".join(lines[:_SHOWN_IN_ERROR]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _nothing_usable(wanted: Sequence[str], corpus: Corpus) -> str:
     """The message of a scan that found nothing, in one line."""
     looked_at = _count(len(corpus.skipped) + corpus.other_files, "file")
-    reasons = "; ".join(f"{skipped.path}: {skipped.reason}" for skipped in corpus.skipped[:_SHOWN_IN_ERROR])
-    more = len(corpus.skipped) - _SHOWN_IN_ERROR
-    return (
-        f"{', '.join(sources)}: no usable sound among {looked_at}; supported are {formats.SUPPORTED_FORMATS}"
-        + (f". Skipped: {reasons}" if reasons else "")
-        + (f"; and {more} more" if more > 0 else "")
-    )
+    reasons = f". Of these, {_first(corpus.faults())}" if corpus.skipped else ""
+    return f"{_listed(wanted)}: no usable sound among {looked_at}; supported are {formats.SUPPORTED_FORMATS}{reasons}"

@@ -1,60 +1,22 @@
-"""Sound files in: what a file holds, and its samples, in the tf.data graph or outside it.
+"""Whole sound files in: their samples, in the tf.data graph or outside it.
 
 tensorflow-io decodes the common formats inside the graph. What it cannot read, or would read wrongly (32-bit integer
 WAV, WAV with odd chunks), goes through libsndfile. This is the one module that imports tensorflow-io.
 """
 
+import contextlib
 import functools
 import os
-import threading
 import types
-from dataclasses import dataclass
 
 import numpy as np
 import soundfile
 import tensorflow as tf
 
-from keras_audio_vae.audio import formats
+from keras_audio_vae.audio.formats import printable
+from keras_audio_vae.audio.headers import DECODERS, SOUNDFILE, read_header
+from keras_audio_vae.audio.opening import SoundFile
 from keras_audio_vae.errors import UserError
-
-SOUNDFILE = "soundfile"  # the decoder that takes what no other does
-
-# (container, encoding) as libsndfile names them -> the decoder that reads it inside the graph
-_NATIVE = {
-    ("FLAC", "PCM_16"): "flac16",
-    ("FLAC", "PCM_24"): "flac24",
-    ("MP3", "MPEG_LAYER_III"): "mp3",
-    ("OGG", "VORBIS"): "vorbis",
-    ("WAV", "PCM_16"): "wav16",
-    ("WAV", "PCM_24"): "wav24",
-    ("WAV", "FLOAT"): "wav_float",
-    ("WAVEX", "PCM_16"): "wav16",
-    ("WAVEX", "PCM_24"): "wav24",
-    ("WAVEX", "FLOAT"): "wav_float",
-}
-DECODERS: tuple[str, ...] = (*dict.fromkeys(_NATIVE.values()), SOUNDFILE)
-
-# Opened in several threads at once, tensorflow-io's streams are mixed up: one then tells another file's length.
-_ONE_STREAM_AT_A_TIME = threading.Lock()
-
-
-@dataclass(frozen=True)
-class SoundHeader:
-    """What is known of a sound file before it is decoded.
-
-    Attributes:
-        format: container and encoding, such as "FLAC PCM_16".
-        decoder: which of `DECODERS` reads it.
-        sample_rate: Hz.
-        channels: how many.
-        samples: length in samples, per channel.
-    """
-
-    format: str
-    decoder: str
-    sample_rate: int
-    channels: int
-    samples: int
 
 
 @functools.cache
@@ -71,61 +33,6 @@ def _tfio_audio() -> types.ModuleType:
             " (pip install 'tensorflow==2.16.2' 'tensorflow-io==0.37.1')"
         ) from error
     return tfio.audio
-
-
-def read_header(path: str) -> SoundHeader:
-    """Read a file's header, and look whether the end that it promises is there.
-
-    Args:
-        path: a file of any kind.
-
-    Raises:
-        UserError: the file is no sound, is empty or damaged; the message is the reason, without the path.
-
-    Example:
-        >>> from keras_audio_vae import datasets
-        >>> read_header(datasets.load("fluidnotes").recordings[0].path)
-        SoundHeader(format='FLAC PCM_16', decoder='flac16', sample_rate=22050, channels=1, samples=22050)
-    """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(formats.HEAD_BYTES)
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}") from error
-    if formats.sniff(head) is None:
-        raise UserError(formats.describe_unknown(head))
-    try:
-        with soundfile.SoundFile(path) as sound:
-            header = _choose_decoder(path, sound)
-            # Looked at before decoding: a truncated file must be named in the scan, not stop the training later.
-            complete = sound.frames > 0 and sound.seek(sound.frames - 1) >= 0 and len(sound.read(1)) == 1
-    except soundfile.LibsndfileError as error:
-        raise UserError(f"damaged: {error.error_string.strip().rstrip('.')}") from error
-    if not header.samples:
-        raise UserError("it holds no samples")
-    if not complete:
-        raise UserError(f"damaged: it ends before the {header.samples} samples that its header promises")
-    return header
-
-
-def _choose_decoder(path: str, sound: soundfile.SoundFile) -> SoundHeader:
-    """The header, with the native decoder where it sees the same sound as libsndfile does."""
-    name = f"{sound.format} {sound.subtype}"
-    by_soundfile = SoundHeader(name, SOUNDFILE, sound.samplerate, sound.channels, sound.frames)
-    native = _NATIVE.get((sound.format, sound.subtype))
-    if native is None:
-        return by_soundfile
-    try:
-        with _ONE_STREAM_AT_A_TIME, tf.device("/CPU:0"):
-            stream = _tfio_audio().AudioIOTensor(path)
-            samples, channels = (int(size) for size in stream.shape)
-            by_native = SoundHeader(name, native, int(stream.rate), channels, samples)
-    except tf.errors.OpError:
-        return by_soundfile
-    # libsndfile guesses the length of an MP3 without a Xing header; tensorflow-io counts its frames.
-    trusted = native == "mp3" or by_native.samples == by_soundfile.samples
-    same_stream = (by_native.sample_rate, channels) == (by_soundfile.sample_rate, by_soundfile.channels)
-    return by_native if trusted and same_stream and samples else by_soundfile
 
 
 def _from_integers(pcm: tf.Tensor) -> tf.Tensor:
@@ -147,7 +54,7 @@ def _native_waveform(decoder: str, contents: tf.Tensor) -> tf.Tensor:
 
 
 def decode_by_soundfile(path: str | bytes) -> np.ndarray:
-    """Decode a file by libsndfile, outside the graph.
+    """Decode a file by libsndfile, outside the graph, as far as it can be read.
 
     Args:
         path: a sound file.
@@ -155,12 +62,23 @@ def decode_by_soundfile(path: str | bytes) -> np.ndarray:
     Returns:
         float32 [samples, channels].
 
+    Raises:
+        UserError: the file is no sound, is empty or damaged.
+
     Example:
         >>> from keras_audio_vae import datasets
         >>> decode_by_soundfile(datasets.load("fluidnotes").recordings[0].path).shape
         (22050, 1)
     """
-    return soundfile.read(os.fsdecode(path), dtype="float32", always_2d=True)[0]
+    path = os.fsdecode(path)
+    try:
+        samples = read_header(path).samples
+        with SoundFile(path, samples) as sound:
+            return sound.read(samples, dtype="float32", always_2d=True)
+    except (OSError, soundfile.SoundFileError, UserError) as error:
+        raise UserError(
+            f"{printable(path)}: cannot be decoded ({error}); re-encode the file or move it away"
+        ) from error
 
 
 @tf.autograph.experimental.do_not_convert
@@ -219,7 +137,7 @@ def decode_file(path: str) -> tuple[np.ndarray, int]:
     try:
         header = read_header(path)
     except UserError as reason:
-        raise UserError(f"{path}: {reason}") from reason
+        raise UserError(f"{printable(path)}: {reason}") from reason
     return decode_whole(path, header.decoder, header.samples), header.sample_rate
 
 
@@ -245,15 +163,12 @@ def decode_whole(path: str, decoder: str, samples: int) -> np.ndarray:
         >>> decode_whole(recording.path, recording.decoder, recording.samples).shape
         (22050, 1)
     """
-    try:
-        waveform = decode(tf.constant(path), tf.constant(decoder)).numpy()
-    except tf.errors.OpError:
-        waveform = np.zeros((0, 1), np.float32)
+    waveform = np.zeros((0, 1), np.float32)
+    if decoder != SOUNDFILE:
+        with contextlib.suppress(tf.errors.OpError):
+            waveform = decode(tf.constant(os.fsencode(path)), tf.constant(decoder)).numpy()
     if len(waveform) != samples:
-        try:
-            waveform = decode_by_soundfile(path)
-        except soundfile.SoundFileError as error:
-            raise UserError(f"{path}: cannot be decoded ({error}); re-encode the file or move it away") from error
+        waveform = decode_by_soundfile(path)
     check_decoded(path, waveform, samples)
     return waveform
 
@@ -277,8 +192,9 @@ def check_decoded(path: str, waveform: np.ndarray, samples: int) -> None:
     """
     if len(waveform) != samples:
         raise UserError(
-            f"{path}: {len(waveform)} samples were decoded, its header promises {samples};"
+            f"{printable(path)}: {len(waveform)} samples were decoded, its header promises {samples};"
             " re-encode the file or move it away"
         )
     if not np.isfinite(waveform).all():
-        raise UserError(f"{path}: it holds samples that are NaN or infinite; repair the file or move it away")
+        where = int(np.argmin(np.isfinite(waveform).all(axis=1)))
+        raise UserError(f"{printable(path)}: sample {where} is NaN or infinite; repair the file or move it away")

@@ -9,6 +9,21 @@ _COMMON_SUFFIXES = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", "
 _RARER_SUFFIXES = (".caf", ".w64", ".rf64", ".m4a", ".aac", ".wma", ".ape", ".wv", ".ac3", ".amr", ".mpc", ".tta")
 AUDIO_SUFFIXES = frozenset(_COMMON_SUFFIXES + _RARER_SUFFIXES)
 
+# How sound begins that libsndfile has no decoder for, and what it is called.
+_FOREIGN = {
+    b"\x30\x26\xb2\x75": "WMA",
+    b"\xff\xf1": "AAC",
+    b"\xff\xf9": "AAC",
+    b"MAC ": "Monkey's Audio",
+    b"wvpk": "WavPack",
+    b"#!AMR": "AMR",
+    b"MPCK": "Musepack",
+    b"MP+": "Musepack",
+    b"TTA": "True Audio",
+    b"\x0b\x77": "AC-3",
+    b"DSD ": "DSD",
+}
+
 HEAD_BYTES = 64  # as much of a file as `sniff` needs
 
 _MAGIC = {
@@ -44,10 +59,10 @@ def sniff(head: bytes) -> str | None:
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
             return name
-    return "mp3" if _is_mpeg_layer_3(head) else None
+    return "mp3" if is_mpeg_layer_3(head) else None
 
 
-def _is_mpeg_layer_3(head: bytes) -> bool:
+def is_mpeg_layer_3(head: bytes) -> bool:
     """Whether an MPEG audio frame of layer III begins here: sync bits, and no field with a reserved value."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return False
@@ -67,6 +82,22 @@ def named_as_sound(path: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
 
 
+def printable(path: str | os.PathLike[str]) -> str:
+    r"""A path as one line that any terminal, log or JSON file can hold.
+
+    Control characters, invisible ones and bytes that are not UTF-8 become escapes as in Python; a backslash is
+    doubled, so that two paths never look the same.
+
+    Example:
+        >>> printable("Blue in Green.wav"), printable("two\nlines.wav"), printable("caf\udce9.wav")
+        ('Blue in Green.wav', 'two\\nlines.wav', 'caf\\udce9.wav')
+    """
+    return "".join(
+        sign if sign.isprintable() and sign != "\\" else sign.encode("unicode_escape").decode()
+        for sign in os.fspath(path)
+    )
+
+
 def describe_unknown(head: bytes) -> str:
     """Why a file that is none of the known formats was refused, in words for its owner.
 
@@ -78,8 +109,14 @@ def describe_unknown(head: bytes) -> str:
     """
     if not head:
         return "the file is empty"
+    foreign = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), "")
     if head[4:8] == b"ftyp":
-        return "MP4/AAC is not supported: convert it to FLAC or WAV"
+        foreign = "MP4/AAC"
+    if foreign:
+        return (
+            f"{foreign} is not supported (supported are {SUPPORTED_FORMATS}):"
+            " convert it to FLAC or WAV, for instance by ffmpeg -i FILE FILE.flac"
+        )
     # Bytes above 127 may belong to UTF-8 letters: only control characters betray binary content.
     if all(byte in b"\t\n\r" or byte >= 32 for byte in head):
         return "not sound: it contains text"

@@ -1,24 +1,27 @@
-"""The recordings that come with the package."""
+"""A corpus from what the user names: embedded recordings, sound files or a record store."""
 
 import csv
 import os
 from dataclasses import replace
 
 from keras_audio_vae.audio import Corpus, scan
+from keras_audio_vae.datasets import records
 from keras_audio_vae.errors import UserError
 
 EMBEDDED: tuple[str, ...] = ("fluidnotes",)
 
 
-def load(source: str) -> Corpus:
-    """An embedded data set by its name, or whatever `audio.scan` finds at a folder, glob or file.
+def load(source: str, *, strict: bool = False, cache: str | None = None) -> Corpus:
+    """An embedded data set by its name, a record store, or whatever `audio.scan` finds at a folder, glob or file.
 
     "fluidnotes" is 305 recordings of 28 instruments and 6 drum kits, 10.7 minutes, 22,050 Hz, mono, with a split of
     its own by instrument and pitch, and labels: instrument, family, pitch_midi, velocity, kind and more, as text (its
     README.md tells what each means). A folder of that name in the working directory is "./fluidnotes".
 
     Args:
-        source: "fluidnotes", or a folder, a glob or a file of one's own.
+        source: "fluidnotes", or a folder, a glob, a file, a list file or a record store of one's own.
+        strict: see `audio.scan`.
+        cache: see `audio.scan`.
 
     Raises:
         UserError: there is no such data set and no such file, or no usable sound.
@@ -30,8 +33,10 @@ def load(source: str) -> Corpus:
     """
     if source in EMBEDDED:
         return _load_labelled(os.path.join(os.path.dirname(os.path.abspath(__file__)), source))
+    if records.is_store(source):
+        return records.load_store(source)
     try:
-        return scan(source)
+        return scan(source, strict=strict, cache=cache)
     except UserError as error:
         if os.path.basename(source) != source:
             raise

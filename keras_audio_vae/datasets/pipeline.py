@@ -1,19 +1,49 @@
 """From recordings to batches of chunks."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from keras_audio_vae.audio import NORMALIZATIONS, Corpus, Recording
-from keras_audio_vae.datasets import order, splits
+from keras_audio_vae.audio.resampling import change_speed
+from keras_audio_vae.datasets import records, splits
+from keras_audio_vae.datasets.augment import Augmentation
+from keras_audio_vae.datasets.bank import Bank
+from keras_audio_vae.datasets.block_cache import BlockCache
 from keras_audio_vae.datasets.chunks import plan_chunks
 from keras_audio_vae.datasets.embedded import load
-from keras_audio_vae.datasets.reading import Bank, Reader, load_bank
+from keras_audio_vae.datasets.faults import Faults
+from keras_audio_vae.datasets.order import Order
+from keras_audio_vae.datasets.quiet import leave_out_quiet
+from keras_audio_vae.datasets.reading import Reader
 from keras_audio_vae.errors import UserError
 
 Batch = dict[str, tf.Tensor]  # {"waveform": float32 [batch, samples, channels], "mask": float32 [batch, samples]}
+
+_STRETCH_SECONDS = 300  # what is measured of a recording at a time: hours of sound do not fit in memory
+_STEPS_DRAWN_AT_ONCE = 32
+_NO_AUGMENTATION = Augmentation(random_offset=False)
+
+
+class Rows(NamedTuple):
+    """What a batch is cut from.
+
+    Attributes:
+        chunk: number of the chunk in the plan, int64 [batch].
+        block: number of the block that it is read with, int64 [batch].
+        start: first sample within the recording, int64 [batch].
+        length: samples that are read from there, int64 [batch].
+        speed: how much faster they are played, float32 [batch].
+    """
+
+    chunk: tf.Tensor
+    block: tf.Tensor
+    start: tf.Tensor
+    length: tf.Tensor
+    speed: tf.Tensor
 
 
 class ChunkPipeline:
@@ -23,8 +53,11 @@ class ChunkPipeline:
     chunk_samples], 1 where there is sound and 0 where a chunk was padded. Batches are global: a strategy divides them
     among its replicas.
 
-    Recordings are decoded once, into memory, when the first batch is asked for. A corpus larger than `cache_gb` is
-    decoded anew for each chunk instead: the batches are the same, but slow, above all for long recordings.
+    A corpus that fits into `cache_gb` is decoded once, into memory, when the first batch is asked for. A larger one, or
+    a record store, is read while training, a few chunks at a time: the same batches, in memory that does not grow with
+    the corpus or with its longest recording.
+
+    A recording that turns out damaged, or vanishes, is named once and left out: its rows have mask 0.
 
     Args:
         corpus: the recordings of one split.
@@ -33,12 +66,17 @@ class ChunkPipeline:
         channels: 1 down-mixes.
         chunk_samples: size of a chunk, in samples; 22,050 are one second.
         chunk_overlap: share of a chunk that the next one repeats, so that what is at the edge of one is inside another.
-        normalization: "none", "peak" or "rms", per recording.
-        cache_gb: memory for decoded recordings, in GiB; while it is filled, twice as much is used for a moment.
+        normalization: "none", "peak", "rms" or "loudness", per recording.
+        min_chunk_dbfs: chunks whose root mean square is below this level (dB of full scale, at the level of the file)
+            are left out; None keeps all. All recordings are read once to find them.
+        keep_quiet: share of those that are kept all the same, spread evenly, so that a model also learns silence.
+        cache_gb: memory for decoded recordings, in GiB; 0.25 are 50 minutes of mono.
 
     Attributes:
-        num_chunks: how many chunks cover the corpus.
+        num_chunks: how many chunks cover the corpus, quiet ones not counted.
+        num_quiet: how many chunks were left out for their level.
         cached: whether the recordings fit into `cache_gb`.
+        faults: what could not be read so far.
 
     Raises:
         UserError: the corpus has no recording.
@@ -60,9 +98,11 @@ class ChunkPipeline:
         chunk_samples: int = 22050,
         chunk_overlap: float = 0.5,
         normalization: str = "none",
-        cache_gb: float = 2.0,
+        min_chunk_dbfs: float | None = None,
+        keep_quiet: float = 0.0,
+        cache_gb: float = 0.25,
     ):
-        """Plan the chunks; nothing is decoded yet."""
+        """Plan the chunks; nothing is decoded yet, unless quiet chunks have to be found."""
         if not corpus.recordings:
             raise UserError("there is no recording to read; scan another folder, or split it by other fractions")
         if sample_rate < 1 or channels < 1:
@@ -73,24 +113,24 @@ class ChunkPipeline:
         self.sample_rate = sample_rate
         self.channels = channels
         self.chunk_samples = chunk_samples
-        self._reader = Reader(corpus, sample_rate, channels, normalization)
-        self._lengths = self._reader.lengths
-        self._plan = plan_chunks(self._lengths, chunk_samples, chunk_overlap)
+        self.faults = Faults(len(corpus.recordings))
+        self.reader = Reader(corpus, sample_rate, channels, normalization)
+        self._in_files = any(recording.decoder != records.DECODER for recording in corpus.recordings)
+        self.cached = self._in_files and int(self.reader.lengths.sum()) * channels * 4 <= cache_gb * 2**30
+        self._plan = plan_chunks(self.reader.lengths, chunk_samples, chunk_overlap)
+        self.num_quiet = 0
+        if min_chunk_dbfs is not None:
+            planned = len(self._plan.start)
+            self._plan = leave_out_quiet(self._plan, self.reader, self.faults, min_chunk_dbfs, keep_quiet)
+            self.num_quiet = planned - len(self._plan.start)
         self.num_chunks = len(self._plan.start)
-        self.cached = int(self._lengths.sum()) * channels * 4 <= cache_gb * 2**30
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """How many full batches one pass over the chunks gives; at least one."""
-        return max(1, self.num_chunks // _checked(batch_size))
+        return self._order(batch_size, seed=0).steps_per_epoch
 
     def training(
-        self,
-        batch_size: int,
-        *,
-        seed: int = 0,
-        first_step: int = 0,
-        gain_db: float = 0.0,
-        random_offset: bool = True,
+        self, batch_size: int, *, seed: int = 0, first_step: int = 0, augmentation: Augmentation | None = None
     ) -> tf.data.Dataset:
         """Training batches without end.
 
@@ -99,20 +139,17 @@ class ChunkPipeline:
 
         Args:
             batch_size: rows of the global batch.
-            seed: decides order, offsets and gains.
+            seed: decides order and augmentation.
             first_step: step of the first batch, from the start of the training.
-            gain_db: each chunk is made louder or softer by up to this, uniform in dB.
-            random_offset: move each chunk by up to half the distance between chunks, within its recording.
+            augmentation: what is changed at random; by default chunks begin at a random offset, and that is all.
 
         Returns:
             Dataset of batches, each of them full.
         """
         steps = tf.data.Dataset.range(first_step, tf.int64.max)
-        return self._training_batches(steps, batch_size, seed, gain_db, random_offset)
+        return self._training_batches(steps, batch_size, seed, augmentation or Augmentation())
 
-    def one_pass(
-        self, batch_size: int, *, seed: int = 0, gain_db: float = 0.0, random_offset: bool = True
-    ) -> tf.data.Dataset:
+    def one_pass(self, batch_size: int, *, seed: int = 0, augmentation: Augmentation | None = None) -> tf.data.Dataset:
         """One epoch of training batches, another one each time it is iterated: for plain `model.fit(data, epochs=...)`.
 
         Arguments are those of `training`. A run by this data set is repeatable, but starts over when it is resumed.
@@ -123,8 +160,8 @@ class ChunkPipeline:
         steps = self.steps_per_epoch(batch_size)
         epochs = tf.data.Dataset.random(seed=seed % 2**63, rerandomize_each_iteration=True).take(1)
         numbers = epochs.flat_map(lambda epoch: tf.data.Dataset.range(epoch * steps, (epoch + 1) * steps))
-        numbers = numbers.apply(tf.data.experimental.assert_cardinality(steps))
-        return self._training_batches(numbers, batch_size, seed, gain_db, random_offset)
+        batches = self._training_batches(numbers, batch_size, seed, augmentation or Augmentation())
+        return batches.apply(tf.data.experimental.assert_cardinality(steps))
 
     def evaluation(self, batch_size: int) -> tf.data.Dataset:
         """Every chunk once, in order, as it was planned.
@@ -135,22 +172,22 @@ class ChunkPipeline:
         Returns:
             Dataset of full batches; what the last one lacks is filled by rows of zeros with mask 0.
         """
-        num_batches = -(-self.num_chunks // _checked(batch_size))
-        recording, start, length = (
-            tf.constant(column) for column in (self._plan.recording, self._plan.start, self._plan.length)
-        )
+        order = self._order(batch_size, seed=0)
+        read = self._batch_reader(order, _NO_AUGMENTATION)
+        start, length = tf.constant(self._plan.start), tf.constant(self._plan.length)
 
-        def rows(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        def batch(number: tf.Tensor) -> Batch:
             chunk = number * batch_size + tf.range(batch_size, dtype=tf.int64)
             exists = chunk < self.num_chunks
             chunk = tf.where(exists, chunk, 0)
             row_length = tf.where(exists, tf.gather(length, chunk), 0)
-            return tf.gather(recording, chunk), tf.gather(start, chunk), row_length, tf.ones([batch_size])
+            block = chunk // order.chunks_per_block * order.chunks_per_block
+            return read(Rows(chunk, block, tf.gather(start, chunk), row_length, tf.ones([batch_size])))
 
-        return self._batches(tf.data.Dataset.range(num_batches), rows, batch_size)
+        return _global_batches(tf.data.Dataset.range(-(-self.num_chunks // batch_size)).map(batch, tf.data.AUTOTUNE))
 
     def files_of_step(self, step: int, batch_size: int, *, seed: int = 0) -> list[str]:
-        """Paths of the recordings that one training batch holds, by row.
+        """Which recordings one training batch holds, by row: their paths, and in a record store their ids too.
 
         Args:
             step: from the start of the training.
@@ -158,98 +195,123 @@ class ChunkPipeline:
             seed: as given to `training`.
 
         Returns:
-            `batch_size` paths.
+            `batch_size` names.
         """
         with tf.device("/CPU:0"):
-            chunks = order.chunks_of_step(tf.constant(step, tf.int64), batch_size, self.num_chunks, seed).numpy()
-        return [self.corpus.recordings[index].path for index in self._plan.recording[chunks]]
+            chunks, _ = self._order(batch_size, seed).chunks(tf.constant([step], tf.int64))
+        chosen = [self.corpus.recordings[index] for index in self._plan.recording[chunks[0].numpy()]]
+        return [f"{one.path}: {one.recording_id}" if one.decoder == records.DECODER else one.path for one in chosen]
 
     def recordings(self) -> Iterator[tuple[Recording, np.ndarray, float]]:
-        """Whole recordings, one at a time: at the pipeline's rate, channels and level.
+        """Recordings one at a time: at the pipeline's rate, channels and level.
+
+        A recording of more than five minutes comes in stretches of five minutes.
 
         Yields:
             The recording, its waveform, float32 [samples, channels], and the gain of its normalisation; a waveform
             divided by its gain has the level of the file.
         """
+        longest = _STRETCH_SECONDS * self.sample_rate
         for index, recording in enumerate(self.corpus.recordings):
-            yield recording, *self._reader.read(index)
+            samples = int(self.reader.lengths[index])
+            try:
+                for start in range(0, samples, longest):
+                    waveform = self.reader.read(index, start, min(longest, samples - start))
+                    yield recording, waveform, float(self.reader.gains[index])
+            except UserError as error:
+                self.faults.note(recording, error)
+
+    def _order(self, batch_size: int, seed: int) -> Order:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1; got {batch_size}")
+        return Order(self.num_chunks, batch_size, seed)
 
     def _training_batches(
-        self, steps: tf.data.Dataset, batch_size: int, seed: int, gain_db: float, random_offset: bool
+        self, steps: tf.data.Dataset, batch_size: int, seed: int, augmentation: Augmentation
     ) -> tf.data.Dataset:
-        _checked(batch_size)
-        recording, start, total = (
-            tf.constant(column) for column in (self._plan.recording, self._plan.start, self._lengths)
-        )
+        order = self._order(batch_size, seed)
+        read = self._batch_reader(order, augmentation)
+        recording, start = tf.constant(self._plan.recording), tf.constant(self._plan.start)
+        total = tf.constant(self.reader.lengths)
 
-        def rows(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            chunk = order.chunks_of_step(step, batch_size, self.num_chunks, seed)
-            row_recording, row_start = tf.gather(recording, chunk), tf.gather(start, chunk)
-            row_total = tf.gather(total, row_recording)
-            if random_offset:
+        def batch(step: tf.Tensor, chunk: tf.Tensor, block: tf.Tensor) -> Batch:
+            speed = augmentation.speeds(seed, step, batch_size)
+            heard = tf.cast(tf.math.ceil(speed * self.chunk_samples), tf.int64)  # of the recording
+            row_total = tf.gather(total, tf.gather(recording, chunk))
+            row_start = tf.gather(start, chunk)
+            if augmentation.random_offset:
                 # Moved, but kept inside the recording, so that no more padding is read than there must be.
-                moved = row_start + order.random_offsets(step, batch_size, self._plan.hop, seed)
-                row_start = tf.clip_by_value(moved, 0, tf.maximum(row_total - self.chunk_samples, 0))
-            row_length = tf.minimum(row_total - row_start, self.chunk_samples)
-            return row_recording, row_start, row_length, order.random_gains(step, batch_size, gain_db, seed)
+                moved = row_start + augmentation.offsets(seed, step, batch_size, self._plan.hop)
+                row_start = tf.clip_by_value(moved, 0, tf.maximum(row_total - heard, 0))
+            rows = Rows(chunk, block, row_start, tf.minimum(row_total - row_start, heard), speed)
+            waveform, mask = read(rows).values()
+            waveform = augmentation.change(waveform, seed, step, self.sample_rate)
+            if augmentation.fills_padding:
+                waveform *= mask[:, :, tf.newaxis]
+            return {"waveform": waveform, "mask": mask}
 
-        return self._batches(steps, rows, batch_size)
+        drawn = steps.batch(_STEPS_DRAWN_AT_ONCE).map(lambda many: (many, *order.chunks(many))).unbatch()
+        return _global_batches(drawn.map(batch, tf.data.AUTOTUNE, deterministic=True))
 
-    def _batches(self, numbers: tf.data.Dataset, rows, batch_size: int) -> tf.data.Dataset:
-        """Numbers of batches -> rows (recording, start, length, gain) of the whole batch -> batches."""
-        if self.cached:
-            read = self._bank_reader()
-            data = numbers.map(lambda number: read(*rows(number)), tf.data.AUTOTUNE, deterministic=True)
-        else:
-            data = numbers.map(rows).unbatch().map(self._row_reader(), tf.data.AUTOTUNE, deterministic=True)
-            data = data.batch(batch_size, drop_remainder=True)
-        options = tf.data.Options()
-        # The data set is one sequence of global batches; sharding it by itself would break that order.
-        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        return data.prefetch(2).with_options(options)
+    def _batch_reader(self, order: Order, augmentation: Augmentation) -> Callable[[Rows], Batch]:
+        """A function of rows in the graph: the batch that they are cut to."""
+        # From a chunk's planned start, augmentation goes half a distance of chunks to either side, a chunk that is
+        # moved away from its recording's end a whole one back, and a chunk that is played faster needs more.
+        reach = self._plan.hop if augmentation.random_offset else 0
+        size = augmentation.source_samples(self.chunk_samples)
+        cut = self._cutter(order, before=reach + size - self.chunk_samples, after=reach // 2 + 1 + size)
+
+        def read(*rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            waveform = np.zeros((order.batch_size, self.chunk_samples, self.channels), np.float32)
+            mask = np.zeros((order.batch_size, self.chunk_samples), np.float32)
+            for row, (chunk, block, start, length, speed) in enumerate(zip(*map(np.ndarray.tolist, rows), strict=True)):
+                try:
+                    sound = cut(chunk, block, start, length)
+                except UserError as error:
+                    self.faults.note(self.corpus.recordings[self._plan.recording[chunk]], error)
+                    continue
+                if speed != 1:
+                    sound = change_speed(sound, speed, min(self.chunk_samples, int(length / speed)))
+                waveform[row, : len(sound)] = sound
+                mask[row, : len(sound)] = 1
+            if self.faults.fatal is not None:
+                raise self.faults.fatal
+            return waveform, mask
+
+        def in_graph(rows: Rows) -> Batch:
+            waveform, mask = tf.numpy_function(read, list(rows), (tf.float32, tf.float32), stateful=False)
+            mask = tf.ensure_shape(mask, [order.batch_size, self.chunk_samples])
+            return {"waveform": tf.ensure_shape(waveform, [*mask.shape, self.channels]), "mask": mask}
+
+        return in_graph
+
+    def _cutter(self, order: Order, before: int, after: int) -> Callable[[int, int, int, int], np.ndarray]:
+        """A function of (chunk, block, start, length): a stretch of the chunk's recording, float32 [length, channels].
+
+        From memory and from record stores it is read as it is; files are read by the block.
+        """
+        recording = self._plan.recording.tolist()
+        if self.cached or not self._in_files:
+            source = self._bank if self.cached else self.reader
+            return lambda chunk, block, start, length: source.read(recording[chunk], start, length)
+        cache = BlockCache(self.reader, self._plan, order, before, after)
+
+        def cut(chunk: int, block: int, start: int, length: int) -> np.ndarray:
+            piece = cache.piece(chunk, block)
+            return piece.waveform[start - piece.start : start - piece.start + length]
+
+        return cut
 
     @functools.cached_property
     def _bank(self) -> Bank:
-        return load_bank(self._reader, padding=self.chunk_samples)
-
-    def _bank_reader(self):
-        """For a corpus in memory: a function that cuts a whole batch out by one gather; its arguments are [batch]."""
-        bank = self._bank
-        offsets = tf.constant(bank.offsets)
-        place = tf.range(self.chunk_samples, dtype=tf.int64)
-
-        def batch(recording: tf.Tensor, start: tf.Tensor, length: tf.Tensor, gain: tf.Tensor) -> Batch:
-            first = tf.gather(offsets, recording) + start
-            waveform = tf.gather(bank.samples, first[:, None] + place)
-            return _masked(waveform * gain[:, None, None], place < length[:, None])
-
-        return batch
-
-    def _row_reader(self):
-        """For a corpus that is not in memory: a function that decodes one row's recording and cuts its chunk out."""
-        read = self._reader.mapper()
-
-        def row(recording: tf.Tensor, start: tf.Tensor, length: tf.Tensor, gain: tf.Tensor) -> Batch:
-            _, whole, _ = read(recording)
-            chunk = whole[start : start + length]
-            waveform = tf.pad(chunk, [[0, self.chunk_samples - length], [0, 0]]) * gain
-            waveform = tf.ensure_shape(waveform, [self.chunk_samples, self.channels])
-            return _masked(waveform, tf.range(self.chunk_samples, dtype=tf.int64) < length)
-
-        return row
+        return Bank(self.reader, self.faults)
 
 
-def _masked(waveform: tf.Tensor, is_sound: tf.Tensor) -> Batch:
-    return {
-        "waveform": tf.where(is_sound[..., None], waveform, 0.0),
-        "mask": tf.cast(is_sound, tf.float32),
-    }
-
-
-def _checked(batch_size: int) -> int:
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1; got {batch_size}")
-    return batch_size
+def _global_batches(data: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    # The data set is one sequence of global batches; sharding it by itself would break that order.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return data.prefetch(2).with_options(options)
 
 
 def from_folder(
@@ -258,24 +320,24 @@ def from_folder(
     batch_size: int = 16,
     *,
     seed: int = 0,
-    gain_db: float = 0.0,
-    random_offset: bool = True,
+    augmentation: Augmentation | None = None,
     valid_fraction: float = 0.1,
     test_fraction: float = 0.1,
+    split_by: str = "digest",
     **pipeline,
 ) -> tf.data.Dataset:
     """Batches for `model.fit`, from a folder of sound.
 
     Args:
-        source: a folder, a glob or a file; or the name of an embedded data set.
+        source: a folder, a glob, a file, a list file or a record store; or the name of an embedded data set.
         split: "train", shuffled and augmented anew each epoch; "valid" or "test", in order; or "all", which
             trains on every recording.
         batch_size: rows of the global batch.
-        seed: decides order, offsets and gains.
-        gain_db: see `ChunkPipeline.training`.
-        random_offset: see `ChunkPipeline.training`.
+        seed: decides order and augmentation.
+        augmentation: see `ChunkPipeline.training`.
         valid_fraction: see `datasets.split`.
         test_fraction: see `datasets.split`.
+        split_by: see `datasets.split`.
         **pipeline: further arguments of `ChunkPipeline`.
 
     Returns:
@@ -284,12 +346,12 @@ def from_folder(
     Example:
         >>> data = from_folder("fluidnotes", "train", batch_size=8, chunk_samples=8820)
         >>> data.element_spec["waveform"].shape, len(data)
-        (TensorShape([8, 8820, 1]), 269)
+        (TensorShape([8, 8820, 1]), 267)
     """
     if split not in (*splits.SPLITS, "all"):
         raise ValueError(f"split must be one of {', '.join(splits.SPLITS)}, all; got {split!r}")
     corpus = load(source)
-    chosen = corpus if split == "all" else splits.split(corpus, valid_fraction, test_fraction)[split]
+    chosen = corpus if split == "all" else splits.split(corpus, valid_fraction, test_fraction, split_by)[split]
     if not chosen.recordings:
         raise UserError(
             f"{source}: its {split} split is empty ({len(corpus.recordings)} recordings in all);"
@@ -298,4 +360,4 @@ def from_folder(
     chunks = ChunkPipeline(chosen, **pipeline)
     if split in ("valid", "test"):
         return chunks.evaluation(batch_size)
-    return chunks.one_pass(batch_size, seed=seed, gain_db=gain_db, random_offset=random_offset)
+    return chunks.one_pass(batch_size, seed=seed, augmentation=augmentation)

@@ -1,123 +1,157 @@
-"""Recordings as training sees them: at one rate, with one number of channels, at a standard level."""
+"""Recordings as training sees them: at one rate, with one number of channels, at a standard level; any stretch."""
 
-from dataclasses import dataclass
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Protocol
 
 import numpy as np
-import tensorflow as tf
 
 from keras_audio_vae import audio
-from keras_audio_vae.audio import Corpus
-from keras_audio_vae.audio.decoding import check_decoded, decode_whole
+from keras_audio_vae.audio import Corpus, Recording, SoundStream, levels
+from keras_audio_vae.audio.resampling import resampled_blocks, resampled_stretch
+from keras_audio_vae.audio.streaming import BLOCK_SAMPLES
+from keras_audio_vae.datasets import records
+from keras_audio_vae.errors import UserError
+
+_OPEN_FILES = 64  # kept open between two reads: an MP3 that is opened anew is searched from its beginning
+_MEASURING_THREADS = 4
 
 
-@dataclass(frozen=True)
+class Stream(Protocol):
+    """An open recording; `audio.SoundStream` and `records.RecordStream` are such."""
+
+    def read(self, start: int, count: int) -> np.ndarray:
+        """A stretch at the recording's own rate: float32 [count, channels]."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+def open_stream(recording: Recording) -> Stream:
+    """Opens a recording, be it a file or a part of a record store."""
+    return records.RecordStream(recording) if recording.decoder == records.DECODER else SoundStream(recording)
+
+
 class Reader:
-    """Reads whole recordings of a corpus, inside the tf.data graph or outside it.
+    """Reads stretches of a corpus's recordings, from any thread, in memory that no recording's length changes.
 
-    Attributes:
+    Args:
         corpus: the recordings; "index" below is a recording's place in it.
         sample_rate: Hz, what is resampled to.
         channels: what is down-mixed or copied to.
-        normalization: "none", "peak" or "rms", per recording, after the resampling.
+        normalization: one of `audio.NORMALIZATIONS`, per recording, of what was mixed and resampled.
+
+    Attributes:
+        lengths: samples of each recording after resampling, int64 [recordings].
 
     Example:
         >>> from keras_audio_vae import datasets
         >>> reader = Reader(datasets.load("fluidnotes"), 11025, 1, "none")
-        >>> waveform, gain = reader.read(0)
-        >>> waveform.shape, int(reader.lengths[0]), gain
-        ((11025, 1), 11025, 1.0)
+        >>> reader.read(0, start=1000, count=500).shape, int(reader.lengths[0])
+        ((500, 1), 11025)
     """
 
-    corpus: Corpus
-    sample_rate: int
-    channels: int
-    normalization: str
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Samples of each recording after resampling, int64 [recordings]."""
-        return np.array(
+    def __init__(self, corpus: Corpus, sample_rate: int, channels: int, normalization: str = "none"):
+        """Nothing is opened yet."""
+        self.corpus, self.sample_rate, self.channels = corpus, sample_rate, channels
+        self.normalization = normalization
+        self.lengths = np.array(
             [
-                audio.resampled_length(recording.samples, recording.sample_rate, self.sample_rate)
-                for recording in self.corpus.recordings
+                audio.resampled_length(recording.samples, recording.sample_rate, sample_rate)
+                for recording in corpus.recordings
             ],
             np.int64,
         )
+        self._idle: OrderedDict[int, list[Stream]] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def read(self, index: int) -> tuple[np.ndarray, float]:
-        """Read one recording outside the graph: float32 [samples, channels], and the gain of its normalisation."""
+    def read(self, index: int, start: int, count: int) -> np.ndarray:
+        """A stretch of one recording, at the standard level.
+
+        Args:
+            index: which recording.
+            start: first sample, at the reader's rate.
+            count: how many; start + count is at most the recording's length.
+
+        Returns:
+            float32 [count, channels].
+
+        Raises:
+            UserError: the recording is damaged, or no longer there.
+        """
         recording = self.corpus.recordings[index]
-        waveform = decode_whole(recording.path, recording.decoder, recording.samples)
-        return self._prepare(waveform, recording.sample_rate)
+        with self._stream(index) as stream:
+            # Channels first: fewer of them are fewer to resample.
+            waveform = resampled_stretch(
+                lambda first, number: audio.to_channels(stream.read(first, number), self.channels),
+                recording.samples,
+                start,
+                count,
+                recording.sample_rate,
+                self.sample_rate,
+            )
+        return waveform if self.normalization == "none" else waveform * self.gains[index]
 
-    def mapper(self):
-        """A function of an index, for tf.data's `map`: (index, waveform [samples, channels], gain)."""
-        paths = tf.constant([recording.path for recording in self.corpus.recordings])
-        decoders = tf.constant([recording.decoder for recording in self.corpus.recordings])
+    def prepare(self, index: int, waveform: np.ndarray) -> np.ndarray:
+        """What `read` gives, of a recording that was decoded whole: float32 [samples, channels], before any gain."""
+        mixed = audio.to_channels(waveform, self.channels)
+        return audio.resample(mixed, self.corpus.recordings[index].sample_rate, self.sample_rate)
 
-        def finish(index: np.ndarray, waveform: np.ndarray) -> tuple[np.ndarray, np.float32]:
-            recording = self.corpus.recordings[index]
-            check_decoded(recording.path, waveform, recording.samples)
-            waveform, gain = self._prepare(waveform, recording.sample_rate)
-            return waveform, np.float32(gain)
+    def blocks(self, index: int) -> Iterator[np.ndarray]:
+        """A whole recording in order, a block at a time, before any gain: float32 [samples, channels]."""
+        recording = self.corpus.recordings[index]
 
-        def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            decoded = audio.decode(paths[index], decoders[index])
-            waveform, gain = tf.numpy_function(finish, [index, decoded], (tf.float32, tf.float32), stateful=False)
-            return index, tf.ensure_shape(waveform, [None, self.channels]), tf.ensure_shape(gain, [])
+        def mixed() -> Iterator[np.ndarray]:
+            with self._stream(index) as stream:
+                for start in range(0, recording.samples, BLOCK_SAMPLES):
+                    count = min(BLOCK_SAMPLES, recording.samples - start)
+                    yield audio.to_channels(stream.read(start, count), self.channels)
 
-        return read
+        return resampled_blocks(mixed(), recording.sample_rate, self.sample_rate)
 
-    def _prepare(self, waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float]:
-        # Channels first: fewer of them are fewer to resample.
-        waveform = audio.to_channels(waveform, self.channels)
-        waveform = audio.resample(waveform, sample_rate, self.sample_rate)
-        return audio.normalize(waveform, self.normalization)
+    @functools.cached_property
+    def gains(self) -> np.ndarray:
+        """The factor that brings each recording to the standard level: float32 [recordings].
 
+        A record store knows its levels. Of files, each is decoded once to learn its level; one that can't be read has
+        gain 1.
+        """
+        indices = range(len(self.corpus.recordings))
+        if self.normalization == "none":
+            return np.ones(len(indices), np.float32)
+        with ThreadPoolExecutor(_MEASURING_THREADS) as pool:
+            return np.fromiter(pool.map(self._gain, indices), np.float32, len(indices))
 
-@dataclass(frozen=True)
-class Bank:
-    """Whole recordings in memory, end to end in one tensor, so that a batch of chunks is one gather.
+    def _gain(self, index: int) -> float:
+        recording = self.corpus.recordings[index]
+        try:
+            if recording.decoder == records.DECODER:
+                measured = records.levels(recording)
+            else:
+                measured = levels.measure(self.blocks(index), self.sample_rate)
+        except UserError:
+            return 1.0
+        return levels.gain_for(measured, self.normalization)
 
-    Attributes:
-        samples: float32 [samples of all recordings + padding, channels], on the CPU.
-        offsets: where each recording begins, int64 [recordings].
-        gains: the gain of each recording's normalisation, float32 [recordings].
-    """
-
-    samples: tf.Tensor
-    offsets: np.ndarray
-    gains: np.ndarray
-
-
-def load_bank(reader: Reader, padding: int) -> Bank:
-    """Decode every recording once, in parallel.
-
-    Args:
-        reader: which recordings, and how.
-        padding: samples of silence at the end, so that a chunk may be read beyond the last recording.
-
-    Raises:
-        UserError: a recording cannot be decoded, or not as its header promises.
-
-    Example:
-        >>> from keras_audio_vae import datasets
-        >>> bank = load_bank(Reader(datasets.load("fluidnotes"), 22050, 1, "none"), padding=10)
-        >>> round(float(bank.samples.shape[0] / 22050 / 60), 1)
-        10.7
-    """
-    lengths = reader.lengths
-    offsets = np.cumsum(lengths) - lengths
-    samples = np.zeros((int(lengths.sum()) + padding, reader.channels), np.float32)
-    gains = np.ones(len(lengths), np.float32)
-    missing = set(range(len(lengths)))
-    data = tf.data.Dataset.range(len(lengths)).map(reader.mapper(), tf.data.AUTOTUNE, deterministic=False)
-    for index, waveform, gain in data.ignore_errors().as_numpy_iterator():
-        samples[offsets[index] : offsets[index] + lengths[index]] = waveform
-        gains[index] = gain
-        missing.remove(int(index))
-    # What failed is read again, outside the graph: by libsndfile where that can, or with an error that names the file.
-    for index in sorted(missing):
-        samples[offsets[index] : offsets[index] + lengths[index]], gains[index] = reader.read(index)
-    with tf.device("/CPU:0"):
-        return Bank(tf.constant(samples), offsets, gains)
+    @contextmanager
+    def _stream(self, index: int) -> Iterator[Stream]:
+        """An open recording for one thread; it stays open afterwards while not too many are."""
+        with self._lock:
+            idle = self._idle.get(index)
+            stream = idle.pop() if idle else None
+        stream = stream or open_stream(self.corpus.recordings[index])
+        try:
+            yield stream
+        except BaseException:
+            stream.close()
+            raise
+        with self._lock:
+            self._idle.setdefault(index, []).append(stream)
+            self._idle.move_to_end(index)
+            while sum(map(len, self._idle.values())) > _OPEN_FILES:
+                for surplus in self._idle.popitem(last=False)[1]:
+                    surplus.close()

@@ -45,8 +45,11 @@ class LappedTransform(keras.layers.Layer):
         def cosines(shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
             return tf.constant(basis, dtype)
 
-        self.analysis_kernel = self.add_weight(name="analysis", shape=basis.shape, initializer=cosines)
-        self.synthesis_kernel = self.add_weight(name="synthesis", shape=basis.shape, initializer=cosines)
+        # Both directions are called by name, not through `__call__`, so that the autocast of whatever layer is calling
+        # would reach the kernels: a model of mixed precision would multiply them, rounded, with float32 frames.
+        kernel = {"shape": basis.shape, "initializer": cosines, "autocast": False}
+        self.analysis_kernel = self.add_weight(name="analysis", **kernel)
+        self.synthesis_kernel = self.add_weight(name="synthesis", **kernel)
         self.built = True
 
     def analyse(self, waveform: tf.Tensor) -> tf.Tensor:

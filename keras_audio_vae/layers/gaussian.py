@@ -3,10 +3,10 @@
 import keras
 import tensorflow as tf
 
+from keras_audio_vae.layers.replicas import replica_mean
+
 LOG_VARIANCE_LIMIT = 8.0  # standard deviations between e^-4 and e^4: neither a rate nor a gradient can run away
-INITIAL_LOG_VARIANCE = (
-    -4.0
-)  # 0.14 of the prior's deviation: little noise at first, so that the decoder finds the latents
+INITIAL_LOG_VARIANCE = -4.0  # 0.14 of the prior's deviation: little noise, so that the decoder finds the latents
 
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
@@ -15,14 +15,14 @@ class GaussianHead(keras.layers.Layer):
 
     The mean is a linear map of the network's output, plus `skip` in the first dimensions, where the map starts at
     zero: what the skip brings reaches the latents unchanged until training finds better. The log variance is limited
-        smoothly.
+    smoothly.
 
     Args:
         latent_dim: Size of a latent vector.
         skip_dim: How many of the first dimensions a skip is added to.
         gamma: None, or the fixed scale to which the mean is normalised over batch and frames (BN-VAE). The KL of a
-            dimension is then at least gamma^2 / 2 nats, so that it cannot collapse. Statistics are those of the global
-            batch.
+            dimension is then at least gamma^2 / 2 nats, averaged over the frames that hold sound, so that it cannot
+            collapse.
         **kwargs: Those of `keras.layers.Layer`. It computes in float32 whatever the global policy.
 
     Example:
@@ -46,10 +46,7 @@ class GaussianHead(keras.layers.Layer):
         )
         self.normalization = None
         if gamma is not None:
-            # A larger epsilon would let the mean shrink below it, and the KL with it.
-            self.normalization = keras.layers.BatchNormalization(
-                momentum=0.99, epsilon=1e-6, scale=False, synchronized=True, dtype="float32"
-            )
+            self.normalization = FrameNormalization()
 
     def _mean_initializer(self, shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
         free = keras.initializers.GlorotUniform()((shape[0], shape[1] - self.skip_dim), dtype)
@@ -63,13 +60,19 @@ class GaussianHead(keras.layers.Layer):
             self.normalization.build((*inputs_shape[:-1], self.latent_dim))
 
     def call(
-        self, inputs: tf.Tensor, skip: tf.Tensor | None = None, training: bool = False
+        self,
+        inputs: tf.Tensor,
+        skip: tf.Tensor | None = None,
+        sounding: tf.Tensor | None = None,
+        training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and deviation of the posterior.
 
         Args:
             inputs: float [batch, frames, channels].
             skip: float32 [batch, frames, skip_dim], or None without a skip.
+            sounding: float32 [batch, frames], 1 for the frames that count in the statistics of a batch normalisation,
+                0 for padding; None if all do.
             training: Whether a batch normalisation uses (and updates by) this batch's statistics.
 
         Returns:
@@ -79,10 +82,75 @@ class GaussianHead(keras.layers.Layer):
         if skip is not None:
             mean = mean + tf.pad(skip, [[0, 0], [0, 0], [0, self.latent_dim - self.skip_dim]])
         if self.normalization is not None:
-            mean = self.gamma * self.normalization(mean, training=training)
+            mean = self.gamma * self.normalization(mean, sounding, training=training)
         limited = LOG_VARIANCE_LIMIT * tf.tanh(self.log_variance(inputs) / LOG_VARIANCE_LIMIT)
         return mean, tf.exp(0.5 * limited)
 
     def get_config(self) -> dict:
         """The constructor's arguments as JSON values."""
         return {**super().get_config(), "latent_dim": self.latent_dim, "skip_dim": self.skip_dim, "gamma": self.gamma}
+
+
+@keras.saving.register_keras_serializable("keras_audio_vae")
+class FrameNormalization(keras.layers.Layer):
+    """Batch normalisation by the statistics of all frames that hold sound in the global batch; without a scale.
+
+    Keras' own takes a mask too, but then each replica has statistics of its own, whatever `synchronized` says.
+
+    Args:
+        momentum: Of the moving averages that stand for the statistics outside training.
+        epsilon: Added to the variance. A large one would let the values shrink below it, and a KL with them.
+        **kwargs: Those of `keras.layers.Layer`. It computes in float32 whatever the global policy.
+
+    Example:
+        >>> values = tf.constant([[[1.0], [3.0], [100.0]]])
+        >>> FrameNormalization()(values, tf.constant([[1.0, 1.0, 0.0]]), training=True)[0, :2, 0].numpy().round(3)
+        array([-1.,  1.], dtype=float32)
+    """
+
+    def __init__(self, momentum: float = 0.99, epsilon: float = 1e-6, **kwargs) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.momentum, self.epsilon = momentum, epsilon
+
+    def build(self, inputs_shape: tuple, sounding_shape: tuple | None = None) -> None:
+        """Creates the weights for inputs [batch, frames, channels]."""
+        shape = inputs_shape[-1:]
+        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros")
+        # Every replica computes the same statistics.
+        moving = {"shape": shape, "trainable": False, "aggregation": "only_first_replica"}
+        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **moving)
+        self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", **moving)
+
+    def call(self, inputs: tf.Tensor, sounding: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
+        """Values of mean `beta` and variance 1.
+
+        Args:
+            inputs: float32 [batch, frames, channels].
+            sounding: float32 [batch, frames], 1 for the frames that count, 0 for padding; None if all do.
+            training: Whether to use (and move the averages towards) the statistics of this batch.
+
+        Returns:
+            float32 [batch, frames, channels]; padding is transformed as the rest is.
+        """
+        if training and self.trainable:
+            sounding = tf.ones(tf.shape(inputs)[:2]) if sounding is None else sounding
+            mean, variance = self._measure(inputs, sounding)
+        else:
+            mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+        return (inputs - mean) * tf.math.rsqrt(variance + self.epsilon) + self.beta
+
+    def _measure(self, inputs: tf.Tensor, sounding: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and variance over the sounding frames of all replicas; moves the averages towards them."""
+        kept = sounding[:, :, tf.newaxis]
+        count, total = replica_mean([tf.reduce_sum(sounding), tf.reduce_sum(kept * inputs, axis=[0, 1])])
+        mean = tf.math.divide_no_nan(total, count)
+        deviations = replica_mean(tf.reduce_sum(kept * tf.square(inputs - mean), axis=[0, 1]))
+        variance = tf.math.divide_no_nan(deviations, count)
+        step = tf.where(count > 0.0, 1.0 - self.momentum, 0.0)  # a batch of padding alone says nothing
+        self.moving_mean.assign_add(step * (mean - self.moving_mean))
+        self.moving_variance.assign_add(step * (variance - self.moving_variance))
+        return mean, variance
+
+    def get_config(self) -> dict:
+        """The constructor's arguments as JSON values."""
+        return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}

@@ -26,7 +26,7 @@ def replica_mean(values):
         values: Tensors, each of the same shape on every replica.
 
     Returns:
-        The same structure. It carries no gradient back to the other replicas.
+        The same structure. A gradient goes back to every replica: the mean of the replicas' gradients.
 
     Example:
         >>> float(replica_mean(tf.constant(3.0)))

@@ -7,9 +7,24 @@ import tensorflow as tf
 
 from keras_audio_vae.layers.replicas import replica_mean
 
-CONTROL_GAIN = (
-    0.01  # the weight moves by at most 1 % a step: e-fold in a hundred steps, slower than the encoder follows
-)
+CONTROL_GAIN = 0.01  # the weight moves by at most 1 % a step, e-fold in a hundred: slower than the encoder follows
+
+
+def bits_per_second(nats_per_frame, frames_per_second: float):
+    """The rate of a latent sequence: nats per frame * frames per second / ln 2.
+
+    Args:
+        nats_per_frame: KL of a frame in nats: a number, an array or a tensor.
+        frames_per_second: Latent frames per second, sample_rate / latent_hop.
+
+    Returns:
+        Bits per second, of the type and shape of `nats_per_frame`.
+
+    Example:
+        >>> round(bits_per_second(math.log(2), frames_per_second=35.0), 6)
+        35.0
+    """
+    return nats_per_frame * (frames_per_second / math.log(2.0))
 
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
@@ -76,7 +91,12 @@ class RateControl(keras.layers.Layer):
 
     def bits_per_second(self, kl: tf.Tensor) -> tf.Tensor:
         """Nats per frame as bits per second, of the same shape."""
-        return kl * (self.frames_per_second / math.log(2.0))
+        return bits_per_second(kl, self.frames_per_second)
+
+    @property
+    def ramp_steps(self) -> int:
+        """Steps until the KL has first had its full weight; 0 for a method that does not begin without it."""
+        return self.warmup_steps if self.method in ("linear", "cyclical") else 0
 
     def weight(self, step) -> tf.Tensor:
         """The KL's weight at a step: float32 scalar."""

@@ -3,9 +3,10 @@
 Everything here is numpy in float64 on whole recordings, and knows a model only by its interface.
 """
 
+from keras_audio_vae.losses.rate import bits_per_second
 from keras_audio_vae.metrics.baselines import BASELINES, Baseline, low_pass, silence
 from keras_audio_vae.metrics.evaluation import EvaluatedModel, evaluate
-from keras_audio_vae.metrics.latents import active_units, bits_per_second, kl_nats_per_frame
+from keras_audio_vae.metrics.latents import ACTIVE_VARIANCE, active_units, kl_nats_per_frame
 from keras_audio_vae.metrics.listening import Pair, draw_spectrograms, reconstruct_pairs, spread, write_pairs
 from keras_audio_vae.metrics.reconstruction import (
     MEASURES,
@@ -21,6 +22,7 @@ from keras_audio_vae.metrics.report import LatentUse, Report
 from keras_audio_vae.metrics.statistics import Summary, summarize
 
 __all__ = [
+    "ACTIVE_VARIANCE",
     "BASELINES",
     "MEASURES",
     "Baseline",

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from keras_audio_vae.errors import UserError
+from keras_audio_vae.losses.rate import bits_per_second
 from keras_audio_vae.metrics.baselines import BASELINES, Baseline
-from keras_audio_vae.metrics.latents import active_units, bits_per_second, fit_frames, kl_nats_per_frame
+from keras_audio_vae.metrics.latents import active_units, fit_frames, kl_nats_per_frame
 from keras_audio_vae.metrics.reconstruction import MEASURES, Measure
 from keras_audio_vae.metrics.report import RECONSTRUCTION, SHUFFLED, LatentUse, Report
 

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+ACTIVE_VARIANCE = 0.01
+"""A dimension whose posterior mean varies no more than this over the data says nothing (Burda et al. 2016)."""
+
 
 def kl_nats_per_frame(kl_per_dimension: np.ndarray) -> float:
     """Returns the divergence KL(q(z|x) || p(z)) of an average latent frame.
@@ -18,21 +21,7 @@ def kl_nats_per_frame(kl_per_dimension: np.ndarray) -> float:
     return float(np.mean(np.sum(np.asarray(kl_per_dimension, np.float64), axis=-1)))
 
 
-def bits_per_second(nats_per_frame: float, frames_per_second: float) -> float:
-    """Returns the rate of a latent sequence: nats per frame * frames per second / ln 2.
-
-    Args:
-        nats_per_frame: KL of a frame, nats.
-        frames_per_second: Latent frames per second, sample_rate / latent_hop.
-
-    Example:
-        >>> round(bits_per_second(np.log(2), frames_per_second=35.0), 6)
-        35.0
-    """
-    return float(nats_per_frame * frames_per_second / np.log(2))
-
-
-def active_units(latents: np.ndarray, threshold: float = 0.01) -> int:
+def active_units(latents: np.ndarray, threshold: float = ACTIVE_VARIANCE) -> int:
     """Counts the latent dimensions that tell sounds apart: Var_x(E[z | x]) > threshold.
 
     The variance of the posterior's mean is taken over all frames of all recordings. A dimension whose mean hardly

@@ -15,6 +15,12 @@ from keras_audio_vae.metrics.spectra import power_spectrogram
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MAX_ROWS = 16
+"""Pairs that one picture has room for."""
+
+_WRITTEN = re.compile(r"\d{2,}_.*_(original|reconstruction)\.wav", re.DOTALL)
+"""What `write_pairs` calls its files."""
+
 _RANGE_DB = 80.0
 """Levels further below the loudest point of an original are drawn as the bottom of the colour bar."""
 
@@ -76,7 +82,7 @@ def reconstruct_pairs(
 
 
 def write_pairs(directory: str | os.PathLike[str], pairs: Sequence[Pair], sample_rate: int) -> dict[str, int]:
-    """Writes each pair as NN_<name>_original.wav and NN_<name>_reconstruction.wav.
+    """Writes each pair as NN_<name>_original.wav and NN_<name>_reconstruction.wav, in place of those that are there.
 
     Args:
         directory: Made if it does not exist.
@@ -93,6 +99,9 @@ def write_pairs(directory: str | os.PathLike[str], pairs: Sequence[Pair], sample
         ...     [os.path.basename(path) for path in write_pairs(directory, [pair], sample_rate=8000)]
         ['00_notes-a_original.wav', '00_notes-a_reconstruction.wav']
     """
+    for old in os.listdir(directory) if os.path.isdir(directory) else ():
+        if _WRITTEN.fullmatch(old):
+            os.remove(os.path.join(directory, old))
     clipped = {}
     for number, pair in enumerate(pairs):
         plain = re.sub(r"[^\w.-]+", "-", os.path.splitext(pair.name)[0]).strip("-")
@@ -112,7 +121,7 @@ def draw_spectrograms(
 
     Args:
         path: Where the PNG file goes.
-        pairs: One row of pictures for each; at least one.
+        pairs: One row of pictures for each, at least one; of more than `MAX_ROWS`, as many, evenly spread.
         sample_rate: Samples per second, Hz.
         seconds: A longer recording is drawn up to here, and its title says so.
 
@@ -129,6 +138,7 @@ def draw_spectrograms(
     # needs no display and leaves no global state of pyplot behind.
     from matplotlib.figure import Figure
 
+    pairs = [pairs[index] for index in spread(len(pairs), MAX_ROWS)]
     figure = Figure(figsize=(11, 0.6 + 2.4 * len(pairs)), layout="constrained")
     grid = figure.subplots(len(pairs), 2, squeeze=False, sharey=True)
     for axes, pair in zip(grid, pairs, strict=True):

@@ -1,17 +1,19 @@
 """How far a reconstruction is from its original: one function per measure, in float64, on a whole recording.
 
+Spectra are summed over blocks of frames, so that beside the two waveforms an hour takes no more memory than a minute.
+
 Every measure takes an original and an estimate of the same shape, [samples] or [samples, channels], and returns a
 float. Several channels are parts of one recording: their samples, frames and bins enter the same sums and means.
 Silence never gives a division by zero: each docstring says what it gives instead. NaN in either waveform gives NaN.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from keras_audio_vae.frontends.mel_matrix import mel_matrix
-from keras_audio_vae.metrics.spectra import as_channels, power_spectrogram
+from keras_audio_vae.metrics.spectra import as_channels, power_blocks
 
 STFT_RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 """(FFT, hop, window) in samples, of Parallel WaveGAN's multi-resolution STFT loss."""
@@ -106,11 +108,14 @@ def multi_resolution_stft_distance(original: np.ndarray, estimate: np.ndarray) -
     x, y = _pair(original, estimate)
     total = 0.0
     for n_fft, hop, window in STFT_RESOLUTIONS:
-        power_x, power_y = (
-            np.maximum(power_spectrogram(signal.T, n_fft, hop, window), STFT_FLOOR**2) for signal in (x, y)
-        )
-        convergence = np.linalg.norm(np.sqrt(power_y) - np.sqrt(power_x)) / np.sqrt(np.sum(power_x))
-        total += float(convergence + 0.5 * np.mean(np.abs(np.log(power_y / power_x))))
+        error = energy = logarithms = 0.0
+        bins = 0
+        for power_x, power_y in _powers(x, y, n_fft, hop, window):
+            error += np.sum((np.sqrt(power_y) - np.sqrt(power_x)) ** 2)
+            energy += np.sum(power_x)
+            logarithms += 0.5 * np.sum(np.abs(np.log(power_y / power_x)))
+            bins += power_x.size
+        total += float(np.sqrt(error / energy) + logarithms / bins)
     return total / len(STFT_RESOLUTIONS)
 
 
@@ -139,11 +144,12 @@ def mel_distance(original: np.ndarray, estimate: np.ndarray, sample_rate: int) -
     total = 0.0
     for window, n_mels in MEL_RESOLUTIONS:
         matrix = mel_matrix(sample_rate, window, n_mels).astype(np.float64)
-        mel_x, mel_y = (
-            np.maximum(np.sqrt(power_spectrogram(signal.T, window, window // 4)) @ matrix, MEL_FLOOR)
-            for signal in (x, y)
-        )
-        total += float(np.mean(np.abs(np.log10(mel_y / mel_x))))
+        distance, bands = 0.0, 0
+        for powers in _powers(x, y, window, window // 4, floor=0.0):
+            mel_x, mel_y = (np.maximum(np.sqrt(power) @ matrix, MEL_FLOOR) for power in powers)
+            distance += np.sum(np.abs(np.log10(mel_y / mel_x)))
+            bands += mel_x.size
+        total += float(distance / bands)
     return total
 
 
@@ -162,8 +168,12 @@ def log_spectral_distance(original: np.ndarray, estimate: np.ndarray) -> float:
         2.0
     """
     x, y = _pair(original, estimate)
-    power_x, power_y = (np.maximum(power_spectrogram(signal.T, 2048, 512), STFT_FLOOR**2) for signal in (x, y))
-    return float(np.mean(np.sqrt(np.mean(np.log10(power_y / power_x) ** 2, axis=-1))))
+    distance, frames = 0.0, 0
+    for power_x, power_y in _powers(x, y, 2048, 512):
+        per_frame = np.sqrt(np.mean(np.log10(power_y / power_x) ** 2, axis=-1))
+        distance += np.sum(per_frame)
+        frames += per_frame.size
+    return float(distance / frames)
 
 
 @dataclass(frozen=True)
@@ -194,6 +204,15 @@ MEASURES = (
     Measure("mean squared error", False, lambda x, y, sample_rate: mse(x, y)),
 )
 """The measures of a report, in its order."""
+
+
+def _powers(
+    x: np.ndarray, y: np.ndarray, n_fft: int, hop: int, window: int | None = None, floor: float = STFT_FLOOR**2
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the powers of both waveforms, [channels, samples], block by block; those below `floor` count as it."""
+    blocks = (power_blocks(signal.T, n_fft, hop, window) for signal in (x, y))
+    for power_x, power_y in zip(*blocks, strict=True):
+        yield np.maximum(power_x, floor), np.maximum(power_y, floor)
 
 
 def _pair(original: np.ndarray, estimate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_audio_vae.files import write_text
 from keras_audio_vae.metrics.statistics import Summary, summarize
 
 RECONSTRUCTION = "reconstruction"
@@ -24,7 +25,8 @@ class LatentUse:
     Attributes:
         frames_per_second: Latent frames per second.
         kl_per_dimension: Mean KL of every latent dimension, nats per frame.
-        active_units: How many dimensions have a posterior mean whose variance over all frames is above 0.01.
+        active_units: How many dimensions have a posterior mean whose variance over all frames is above
+            `ACTIVE_VARIANCE`.
         shuffled_rise: By the name of a distance, its mean with latents of other recordings over its mean with the right
             ones; near 1 the decoder does not listen to the latents. Empty if only one recording was evaluated.
 
@@ -140,8 +142,7 @@ class Report:
         paths = []
         for name, text in (("evaluation.txt", self.table()), ("evaluation.json", self.to_json())):
             paths.append(os.path.join(directory, name))
-            with open(paths[-1], "w", encoding="utf-8") as file:
-                file.write(text + "\n")
+            write_text(paths[-1], text + "\n")
         return paths
 
     def _rows(self, measure: str) -> Iterator[tuple[str, Summary]]:

@@ -1,6 +1,11 @@
 """Magnitude spectrograms in float64, shared by the measures and the pictures."""
 
+from collections.abc import Iterator
+
 import numpy as np
+
+_BLOCK_VALUES = 2**18
+"""Samples under windows that are transformed at once: some 20 MB, whatever the length of the recording."""
 
 
 def as_channels(waveform: np.ndarray) -> np.ndarray:
@@ -43,10 +48,31 @@ def power_spectrogram(waveform: np.ndarray, n_fft: int, hop: int, window: int | 
         >>> power_spectrogram(np.zeros(22050), n_fft=1024, hop=256).shape
         (1, 87, 513)
     """
+    return np.concatenate(list(power_blocks(waveform, n_fft, hop, window)), axis=1)
+
+
+def power_blocks(waveform: np.ndarray, n_fft: int, hop: int, window: int | None = None) -> Iterator[np.ndarray]:
+    """Yields the frames of `power_spectrogram` a few at a time, so that memory does not grow with a recording's length.
+
+    Args:
+        waveform: See `power_spectrogram` for this and the others.
+        n_fft: In samples.
+        hop: In samples.
+        window: In samples.
+
+    Yields:
+        float64 [channels, some frames, n_fft // 2 + 1]: in order, every frame once.
+
+    Example:
+        >>> [block.shape for block in power_blocks(np.zeros(220500), n_fft=1024, hop=256)]
+        [(1, 256, 513), (1, 256, 513), (1, 256, 513), (1, 94, 513)]
+    """
     window = n_fft if window is None else window
     offset = (n_fft - window) // 2  # the frame's first sample under the window; where it stands changes the phase alone
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
     padded = np.pad(as_channels(waveform), [(0, 0), (n_fft // 2, n_fft // 2)])
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=-1)[:, ::hop, offset : offset + window]
-    spectrum = np.fft.rfft(frames * hann, n=n_fft)
-    return spectrum.real**2 + spectrum.imag**2
+    block = max(1, _BLOCK_VALUES // (len(padded) * n_fft))
+    for start in range(0, frames.shape[1], block):
+        spectrum = np.fft.rfft(frames[:, start : start + block] * hann, n=n_fft)
+        yield spectrum.real**2 + spectrum.imag**2

@@ -1,13 +1,14 @@
 """What all model families share: exact lengths, training under replicas, and the interface that users call."""
 
+import numbers
+
 import keras
 import tensorflow as tf
 
 from keras_audio_vae.frontends.signal import length_of, num_frames
 from keras_audio_vae.layers.replicas import num_replicas, replica_mean
-from keras_audio_vae.models.batches import Batch, as_batch, as_waveform
-
-BLOCK_SECONDS = 20.0  # long recordings go through the model in blocks of about this length: memory stays flat
+from keras_audio_vae.models.batches import Batch, as_batch, as_latents, as_waveform
+from keras_audio_vae.models.blockwise import reconstruct_blocks
 
 
 class AudioAutoencoder(keras.Model):
@@ -20,6 +21,7 @@ class AudioAutoencoder(keras.Model):
         sample_rate: In Hz.
         channels: Channels of every waveform.
         latent_hop: Samples that one latent frame stands for.
+        latent_dim: Size of a latent vector.
         context_frames: Latent frames to either side that a reconstruction depends on.
         clipnorm: Largest norm of the gradient of the global batch; 0 for no clipping. It is applied here, after the
             replicas' gradients are added up: an optimizer's own `clipnorm` acts before, on each replica alone.
@@ -27,6 +29,9 @@ class AudioAutoencoder(keras.Model):
             place in the global batch, and of nothing else.
         log_names: Names of what `objective` reports beside "loss".
         **kwargs: Those of `keras.Model`.
+
+    Raises:
+        ValueError: If it were to compute in float16.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class AudioAutoencoder(keras.Model):
         sample_rate: int,
         channels: int,
         latent_hop: int,
+        latent_dim: int,
         context_frames: int,
         clipnorm: float,
         seed: int,
@@ -42,8 +48,12 @@ class AudioAutoencoder(keras.Model):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        if self.compute_dtype == "float16":
+            # Powers of spectra overflow in it, and what scales its losses looks at one replica only.
+            raise ValueError("A model of this package does not compute in float16: use mixed_bfloat16.")
         self.autocast = False  # a waveform is not rounded to bfloat16 on its way in: the front end needs it whole
-        self.sample_rate, self.channels, self.latent_hop = sample_rate, channels, latent_hop
+        self.sample_rate, self.channels = sample_rate, channels
+        self.latent_hop, self.latent_dim = latent_hop, latent_dim
         self.clipnorm, self.seed, self.context_frames = clipnorm, seed, context_frames
         self.trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", *log_names)}
 
@@ -63,6 +73,11 @@ class AudioAutoencoder(keras.Model):
 
     def after_step(self, logs: dict[str, tf.Tensor]) -> None:
         """What moves between training steps beside the weights; `logs` are those of the global batch."""
+
+    @property
+    def warmup_steps(self) -> int:
+        """Training steps before the latents settle, because their loss term is still being introduced."""
+        return 0
 
     # What users call.
 
@@ -86,19 +101,20 @@ class AudioAutoencoder(keras.Model):
 
         Args:
             latents: float32 [batch, frames, latent_dim].
-            num_samples: Length wanted, at most frames * latent_hop, which is the default.
+            num_samples: Length wanted, 0 to frames * latent_hop, which is the default.
 
         Returns:
             float32 [batch, num_samples, channels].
 
         Raises:
-            ValueError: If the latents are fewer than `num_samples` needs.
+            ValueError: If the latents have another shape, or `num_samples` is out of what they hold.
         """
-        latents = tf.cast(latents, tf.float32)
+        latents = as_latents(latents, self.latent_dim)
         longest = length_of(latents, 1) * self.latent_hop
-        if isinstance(num_samples, int) and isinstance(longest, int) and num_samples > longest:
-            raise ValueError(f"num_samples is {num_samples}, but the latents hold only {longest} samples.")
-        return self._decode(latents, tf.cast(longest if num_samples is None else num_samples, tf.int32))
+        wanted = longest if num_samples is None else num_samples
+        if isinstance(wanted, numbers.Integral) and not tf.is_tensor(longest) and not 0 <= int(wanted) <= longest:
+            raise ValueError(f"num_samples must be 0 to {longest}, all that the latents hold, not {wanted}.")
+        return self._decode(latents, tf.cast(wanted, tf.int32))
 
     @tf.function(reduce_retracing=True, autograph=False)
     def _decode(self, latents: tf.Tensor, num_samples: tf.Tensor) -> tf.Tensor:
@@ -117,16 +133,13 @@ class AudioAutoencoder(keras.Model):
             float32 of the same shape.
         """
         waveform = as_waveform(waveform, self.channels)
-        block = max(1, round(BLOCK_SECONDS * self.sample_rate / self.latent_hop)) * self.latent_hop
-        if waveform.shape[1] is None or waveform.shape[1] <= block:
+        if waveform.shape[1] is None:
             return self.reconstruct_at_once(waveform)
-        context = self.context_frames * self.latent_hop
-        parts = []
-        for start in range(0, waveform.shape[1], block):
-            before = min(start, context)
-            part = self.reconstruct_at_once(waveform[:, start - before : start + block + context])
-            parts.append(part[:, before : before + block])
-        return tf.concat(parts, axis=1)
+
+        def read(start: int, count: int) -> tf.Tensor:
+            return waveform[:, start : start + count]
+
+        return tf.concat(list(reconstruct_blocks(self, read, waveform.shape[1])), axis=1)
 
     def reconstruct_at_once(self, waveform) -> tf.Tensor:
         """`reconstruct` in one pass, whatever the length; also what is exported."""

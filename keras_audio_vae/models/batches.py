@@ -29,7 +29,7 @@ def as_waveform(waveform, channels: int) -> tf.Tensor:
         float32 [batch, samples, channels].
 
     Raises:
-        ValueError: If the rank or the number of channels is another, or the samples are integers.
+        ValueError: If the rank or the number of channels is another, there is no sample, or samples are integers.
 
     Example:
         >>> as_waveform(tf.zeros([1, 100]), channels=1)
@@ -44,7 +44,36 @@ def as_waveform(waveform, channels: int) -> tf.Tensor:
         raise ValueError(
             f"A waveform is [batch, samples, {channels} channels]; this one has shape {tuple(waveform.shape)}."
         )
+    if waveform.shape[1] == 0:
+        raise ValueError(f"A waveform has at least one sample; this one has shape {tuple(waveform.shape)}.")
     return waveform
+
+
+def as_latents(latents, latent_dim: int) -> tf.Tensor:
+    """Latents as models decode them.
+
+    Args:
+        latents: [batch, frames, latent_dim], a tensor or an array.
+        latent_dim: The model's.
+
+    Returns:
+        float32 [batch, frames, latent_dim].
+
+    Raises:
+        ValueError: If the rank or the last dimension is another, or there is no frame.
+
+    Example:
+        >>> as_latents(tf.zeros([35, 16]), latent_dim=16)
+        Traceback (most recent call last):
+        ValueError: Latents are [batch, at least one frame, latent_dim = 16]; these have shape (35, 16).
+    """
+    latents = tf.cast(latents, tf.float32)
+    shape = latents.shape
+    if shape.rank != 3 or shape[1] == 0 or shape[2] not in (None, latent_dim):
+        raise ValueError(
+            f"Latents are [batch, at least one frame, latent_dim = {latent_dim}]; these have shape {tuple(shape)}."
+        )
+    return latents
 
 
 def as_batch(data, channels: int) -> Batch:

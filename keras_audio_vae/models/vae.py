@@ -13,10 +13,9 @@ from keras_audio_vae.layers.replicas import global_noise, replica_mean
 from keras_audio_vae.losses.masking import frame_mask
 from keras_audio_vae.losses.rate import RateControl
 from keras_audio_vae.losses.reconstruction import ReconstructionLoss
+from keras_audio_vae.metrics.latents import ACTIVE_VARIANCE
 from keras_audio_vae.models.autoencoder import AudioAutoencoder
 from keras_audio_vae.models.batches import Batch, as_waveform
-
-ACTIVE_VARIANCE = 0.01  # a dimension whose posterior mean varies less over the data says nothing (Burda et al. 2016)
 
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
@@ -38,9 +37,9 @@ class VAE(AudioAutoencoder):
         latent_dim: Size of a latent vector.
         waveform_bands: How many of the latents, per channel, begin as coefficients of a lapped transform that carries
             the band below sample_rate * waveform_bands / (2 * latent_hop), 1,120 Hz by default: the phase of a sound.
-            0 turns it off.
+            No more than latent_dim / channels of them, and none of pooled latents. 0 turns it off.
         latent_pooling: "sequence" gives a latent vector every latent_hop samples; "global" one per chunk_samples, by
-            averaging; it needs waveform_bands=0.
+            averaging.
         chunk_samples: Samples per pooled vector; unused with "sequence".
         latent_norm: "batch" normalises the posterior's mean over the batch (BN-VAE), which guarantees a KL of
             latent_gamma^2 / 2 nats per dimension; "none" leaves it.
@@ -111,27 +110,23 @@ class VAE(AudioAutoencoder):
             "warmup_steps": warmup_steps, "free_bits": free_bits, "clipnorm": clipnorm, "seed": seed,
         }  # fmt: skip
         _check(config)
-        skip_dim = channels * waveform_bands
-        network = AudioNetwork(
-            channels, frontend, hop, n_fft, widths, depths, strides, upsampling, waveform_bands,
-            pooled_samples=chunk_samples if latent_pooling == "global" else 0, dtype=kwargs.get("dtype"),
-        )  # fmt: skip
+        network = _make_network(config, kwargs.get("dtype"))
         loss = ReconstructionLoss(sample_rate, mse_weight, waveform_weight, stft_weight, mel_weight)
         super().__init__(
             sample_rate=sample_rate,
             channels=channels,
             latent_hop=network.latent_hop,
+            latent_dim=latent_dim,
             context_frames=network.context_frames,
             clipnorm=clipnorm,
             seed=seed,
             log_names=(*loss.names, "kl", "rate_bps", "beta", "active_units"),
             **kwargs,
         )
-        self.network, self.reconstruction_loss, self.latent_dim = network, loss, latent_dim
-        self.head = GaussianHead(latent_dim, skip_dim, latent_gamma if latent_norm == "batch" else None)
-        self.rate_control = RateControl(
-            rate_control, beta, target_bps, warmup_steps, free_bits, frames_per_second=sample_rate / network.latent_hop
-        )
+        self.network, self.reconstruction_loss = network, loss
+        self.head = _make_head(config)
+        frames_per_second = sample_rate / network.latent_hop
+        self.rate_control = RateControl(rate_control, beta, target_bps, warmup_steps, free_bits, frames_per_second)
         self._config = config
         self.build()
 
@@ -176,7 +171,7 @@ class VAE(AudioAutoencoder):
 
     def encode_padded(self, waveform: tf.Tensor) -> tf.Tensor:
         """The posterior's mean."""
-        return self._infer(waveform, training=False).loc
+        return self._infer(waveform).loc
 
     def decode_frames(self, latents: tf.Tensor) -> tf.Tensor:
         """The network's decoder."""
@@ -184,13 +179,13 @@ class VAE(AudioAutoencoder):
 
     def objective(self, batch: Batch, step, training: bool) -> dict[str, tf.Tensor]:
         """Reconstruction terms, KL and their weighted sum; latents are drawn in training, the mean otherwise."""
-        posterior = self._infer(batch.waveform, training)
+        sounding = frame_mask(batch.mask, self.latent_hop)
+        posterior = self._infer(batch.waveform, sounding, training)
         latents = posterior.loc
         if training:
             noise = global_noise(tf.shape(latents), tf.stack([self.seed, tf.cast(step, tf.int32)]))
             latents = latents + posterior.scale * noise
         terms = self.reconstruction_loss.terms(batch.waveform, self.decode_frames(latents), batch.mask)
-        sounding = frame_mask(batch.mask, self.latent_hop)
         kl = tf.math.divide_no_nan(
             tf.einsum("btd,bt->bd", _kl(posterior), sounding), tf.reduce_sum(sounding, axis=1, keepdims=True)
         )
@@ -212,12 +207,19 @@ class VAE(AudioAutoencoder):
         """Moves the KL's weight towards the target rate."""
         self.rate_control.update(logs["kl"])
 
-    def _normal(self, waveform) -> tfp.distributions.Normal:
-        return self._infer(self.pad(as_waveform(waveform, self.channels)), training=False)
+    @property
+    def warmup_steps(self) -> int:
+        """Training steps before the KL has first had its full weight; 0 without a ramp."""
+        return self.rate_control.ramp_steps
 
-    def _infer(self, waveform: tf.Tensor, training: bool) -> tfp.distributions.Normal:
+    def _normal(self, waveform) -> tfp.distributions.Normal:
+        return self._infer(self.pad(as_waveform(waveform, self.channels)))
+
+    def _infer(
+        self, waveform: tf.Tensor, sounding: tf.Tensor | None = None, training: bool = False
+    ) -> tfp.distributions.Normal:
         encoding = self.network.encode(waveform)
-        mean, deviation = self.head(encoding.hidden, encoding.skip, training=training)
+        mean, deviation = self.head(encoding.hidden, encoding.skip, sounding, training=training)
         return tfp.distributions.Normal(mean, deviation)
 
     def get_config(self) -> dict[str, Any]:
@@ -247,11 +249,25 @@ def _check(config: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} must be one of {', '.join(choices)}, not {config[name]!r}.")
     if config["latent_norm"] == "batch" and config["latent_gamma"] <= 0:
         raise ValueError(f"latent_gamma must be above 0, not {config['latent_gamma']}.")
-    skip_dim = config["channels"] * config["waveform_bands"]
-    if config["latent_dim"] < skip_dim:
-        raise ValueError(
-            f"latent_dim ({config['latent_dim']}) must be at least channels * waveform_bands ({skip_dim})."
-        )
+
+
+def _bands(config: Mapping[str, Any]) -> int:
+    """Coefficients of the linear path per channel: as many as the latents hold."""
+    if config["latent_pooling"] == "global":
+        return 0
+    return min(config["waveform_bands"], config["latent_dim"] // config["channels"])
+
+
+def _make_network(config: Mapping[str, Any], dtype: Any) -> AudioNetwork:
+    names = ("channels", "frontend", "hop", "n_fft", "widths", "depths", "strides", "upsampling")
+    arguments = {name: config[name] for name in names}
+    pooled_samples = config["chunk_samples"] if config["latent_pooling"] == "global" else 0
+    return AudioNetwork(**arguments, waveform_bands=_bands(config), pooled_samples=pooled_samples, dtype=dtype)
+
+
+def _make_head(config: Mapping[str, Any]) -> GaussianHead:
+    gamma = config["latent_gamma"] if config["latent_norm"] == "batch" else None
+    return GaussianHead(config["latent_dim"], skip_dim=config["channels"] * _bands(config), gamma=gamma)
 
 
 def _kl(posterior: tfp.distributions.Normal) -> tf.Tensor:

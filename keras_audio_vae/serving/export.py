@@ -11,13 +11,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-SIGNATURES = ("serving_default", "encode", "decode")
+from keras_audio_vae.errors import UserError
+
+SIGNATURES = ("serving_default", "reconstruct", "encode", "decode")
 
 
 def export(model: Any, path: str | os.PathLike[str]) -> Path:
-    """Writes a model as a SavedModel with three signatures, each with dynamic batch and dynamic length.
+    """Writes a model as a SavedModel with four signatures, each with dynamic batch and dynamic length.
 
-    - `serving_default`: waveform float32 [batch, samples, channels] -> `waveform` of that shape, its reconstruction.
+    - `reconstruct`: waveform float32 [batch, samples, channels] -> `waveform` of that shape.
+    - `serving_default`: the same, for clients that name none.
     - `encode`: waveform -> `latents` float32 [batch, frames, latent_dim].
     - `decode`: latents and num_samples int32 [batch] -> `waveform` [batch, max(num_samples), channels], or as long as
       the latents' frames last if that is less. Every input has a batch dimension, as TF Serving's batching wants it;
@@ -28,10 +31,14 @@ def export(model: Any, path: str | os.PathLike[str]) -> Path:
 
     Args:
         model: A built model whose call reconstructs, with `channels`, `latent_dim`, `encode` and `decode`.
-        path: The folder; an export that is there already is replaced.
+        path: The folder. An export that is there already is replaced; a folder with anything else is not touched.
 
     Returns:
         The path.
+
+    Raises:
+        TypeError: What is given is no such model.
+        UserError: There is something at `path` that is no export.
 
     Example:
         >>> export("not a model", "exported/1")
@@ -43,13 +50,24 @@ def export(model: Any, path: str | os.PathLike[str]) -> Path:
     if not able or not getattr(model, "built", False):
         raise TypeError(f"export takes a built model with encode and decode, got {type(model).__name__}.")
     path = Path(path)
+    _check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial, old = (path.with_name(f".{path.name}.{name}") for name in ("partial", "old"))
+    for left_over in (partial, old):  # by an export that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
     _archive(model).write_out(os.fspath(partial), verbose=False)
-    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        os.replace(path, old)
     os.replace(partial, path)
+    shutil.rmtree(old, ignore_errors=True)
     return path
+
+
+def _check_replaceable(path: Path) -> None:
+    if not path.exists() or (path / "saved_model.pb").is_file():
+        return
+    if not path.is_dir() or any(path.iterdir()):
+        raise UserError(f"{path} is there already, and is no export (no saved_model.pb): name another place.")
 
 
 def _archive(model: Any) -> Any:
@@ -69,7 +87,7 @@ def _archive(model: Any) -> Any:
     num_samples = tf.TensorSpec((None,), tf.int32, "num_samples")
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serving_default", reconstruct, [waveform])
+    archive.add_endpoint("reconstruct", reconstruct, [waveform])  # Keras makes the first one the default as well
     archive.add_endpoint("encode", encode, [waveform])
     archive.add_endpoint("decode", decode, [latents, num_samples])
     return archive

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_audio_vae.errors import UserError
+from keras_audio_vae.files import write_atomically
 from keras_audio_vae.training.averaging import use_averaged_weights
 from keras_audio_vae.training.variables import values_of
 
@@ -106,8 +107,8 @@ class Checkpoints:
             return False
         arrays["state"] = np.array(json.dumps(dataclasses.asdict(state)))
         if is_best:
-            _write_atomically(self.best, arrays)
-        _write_atomically(self.last, arrays)
+            _write(self.best, arrays)
+        _write(self.last, arrays)
         return True
 
     def clear(self) -> None:
@@ -168,11 +169,6 @@ def _check_same_shapes(path: object, arrays: Mapping[str, np.ndarray], variables
         )
 
 
-def _write_atomically(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    with open(temporary, "wb") as file:
-        np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with write_atomically(path) as unfinished:
+        np.savez(unfinished, **arrays)  # type: ignore[arg-type]

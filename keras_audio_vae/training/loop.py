@@ -11,12 +11,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
 
+from keras_audio_vae.datasets import Augmentation
 from keras_audio_vae.errors import UserError
 from keras_audio_vae.training.averaging import averaged_weights
 from keras_audio_vae.training.checkpoints import Checkpoints, RunState, load_checkpoint
@@ -31,13 +33,18 @@ from keras_audio_vae.training.tensorboard import TensorBoardLog
 class Pipeline(Protocol):
     """What a run asks of its data; `keras_audio_vae.datasets.ChunkPipeline` is one.
 
+    Attributes:
+        faults: Its `fatal` is None, or the `UserError` that ends the stream of batches.
+
     Example:
         >>> issubclass(Pipeline, Protocol)
         True
     """
 
+    faults: Any
+
     def training(
-        self, batch_size: int, *, seed: int, first_step: int, gain_db: float, random_offset: bool
+        self, batch_size: int, *, seed: int, first_step: int, augmentation: Augmentation | None
     ) -> tf.data.Dataset:
         """An endless stream of batches; batch i of it is a pure function of (seed, first_step + i)."""
 
@@ -58,8 +65,9 @@ class FitOptions:
     Attributes:
         epochs: Epochs of the whole run; 0 for no limit (then max_minutes is needed).
         steps_per_epoch: Steps of an epoch; 0 for one pass over the chunks.
-        max_minutes: Wall-clock limit of the whole run in minutes, over all its starts; 0 for no limit. With a limit the
-            learning rate follows the clock, and two runs are then not equal bit for bit.
+        max_minutes: Wall-clock limit of the whole run in minutes, over all its starts, each counted from when its
+            batches are ready; 0 for no limit. With a limit the learning rate follows the clock, and two runs are then
+            not equal bit for bit.
         batch_size: Chunks of the global batch.
         learning_rate: Peak learning rate of AdamW.
         weight_decay: Decoupled weight decay.
@@ -69,8 +77,7 @@ class FitOptions:
         mixed_precision: "float32" or "bfloat16".
         jit_compile: Whether XLA compiles the step.
         seed: Seed of the weights' initial values, of the order of the chunks and of their augmentation.
-        gain_db: Range of the random gain, in dB, up and down.
-        random_offset: Whether chunks begin at random places.
+        augmentation: What is changed at random in the training chunks.
         checkpoint_minutes: Minutes between two checkpoints within an epoch; 0 writes one after each step.
         tensorboard: Whether to write TensorBoard event files.
 
@@ -91,8 +98,7 @@ class FitOptions:
     mixed_precision: str = "float32"
     jit_compile: bool = False
     seed: int = 0
-    gain_db: float = 0.0
-    random_offset: bool = True
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     checkpoint_minutes: float = 1.0
     tensorboard: bool = True
 
@@ -138,7 +144,8 @@ def fit(
     training recordings by heart. Without validation nothing can tell, and the last epoch is taken.
 
     Args:
-        build_model: Makes the model; called within the strategy's scope and after the precision is set.
+        build_model: Makes the model, with the interface of `AudioAutoencoder`; called within the strategy's scope and
+            after the precision is set.
         pipeline: The training data.
         run_dir: Gets `checkpoints/`, `log.csv` and `tensorboard/`.
         options: How to train.
@@ -169,26 +176,26 @@ def fit(
     set_precision(options.mixed_precision)
     if fresh:
         _clear(Path(run_dir))
+    model = _compiled(build_model, strategy, options)
+    run = _Run(model, strategy, pipeline, valid_pipeline, Path(run_dir), options)
+    run.train(callbacks, verbose)
+    return run.result(verbose)
+
+
+def _compiled(
+    build_model: Callable[[], keras.Model], strategy: tf.distribute.Strategy, options: FitOptions
+) -> keras.Model:
     keras.utils.set_random_seed(options.seed)  # the layers draw their initial weights from the global generators
     with strategy.scope():
         model = build_model()
-        model.compile(
-            optimizer=make_optimizer(
-                model.trainable_variables,
-                learning_rate=options.learning_rate,
-                weight_decay=options.weight_decay,
-                ema_decay=options.ema_decay,
-            ),
-            jit_compile=options.jit_compile,
+        optimizer = make_optimizer(
+            model.trainable_variables,
+            learning_rate=options.learning_rate,
+            weight_decay=options.weight_decay,
+            ema_decay=options.ema_decay,
         )
-    run = _Run(model, strategy, pipeline, valid_pipeline, Path(run_dir), options)
-    run.train(callbacks, verbose)
-    if verbose:
-        best, last = run.state.best_step, run.state.step
-        of = "the last one" if best == last else f"of {last}: validation got no better afterwards"
-        print(f"The result is the average of the weights around step {best}, {of}.")
-    load_checkpoint(model, run.checkpoints.best, averaged=True)
-    return FitResult(model, run.state, run.resumed_from)
+        model.compile(optimizer=optimizer, jit_compile=options.jit_compile)
+    return model
 
 
 class _Run:
@@ -215,22 +222,22 @@ class _Run:
         self.guard = NonFiniteGuard(
             self.state, lambda step: pipeline.files_of_step(step, options.batch_size, seed=options.seed)
         )
-        self._started = time.monotonic() - self.state.seconds
+        self._started = math.inf  # the clock stands still until there is a batch to train with
         self._saved_at = self.state.seconds
         self._logs: dict[str, Any] = {}
 
     def measure_progress(self) -> float:
         """Reads the clock into the state, and says how much of the run is done, 0 to 1."""
-        self.state.seconds = time.monotonic() - self._started
+        self.state.seconds = max(self.state.seconds, time.monotonic() - self._started)
         return progress_of(self.state.step, self.total_steps, self.state.seconds, self.max_seconds)
 
     def train(self, callbacks: Sequence[keras.callbacks.Callback], verbose: int) -> None:
         """Trains until the run's end. A run that was killed between a step and the end of its epoch ends that first."""
+        self.model.stop_training = False
+        is_finished = self.state.ended_step == self.state.step and self._ended()
         if self.resumed_from and verbose:
-            epoch, index = divmod(self.resumed_from, self.steps_per_epoch)
-            place = f"epoch {epoch + 1}, step {index} of {self.steps_per_epoch}"
-            print(f"Resuming {self.run_dir} at step {self.resumed_from} ({place}); fresh would start over.")
-        if self.measure_progress() >= 1.0 and self.state.ended_step == self.state.step:
+            print(self._where_it_stands(is_finished))
+        if is_finished:
             return
         self.callbacks = keras.callbacks.CallbackList(
             self._callbacks(callbacks, verbose),
@@ -239,11 +246,11 @@ class _Run:
             epochs=self.options.epochs,
             steps=self.steps_per_epoch,
         )
-        self.model.stop_training = False
         self.model.make_train_function()
         with StopRequest() as stop:
             batches = self._batches()
             self.callbacks.on_train_begin()
+            self._started = time.monotonic() - self.state.seconds
             while self.state.ended_step < self.state.step or not self._ended():
                 epoch = self.state.ended_step // self.steps_per_epoch
                 self._train_epoch(epoch, batches, stop)
@@ -251,17 +258,36 @@ class _Run:
                 self._stop_if_asked(stop, saved=True)
             self.callbacks.on_train_end()
 
+    def result(self, verbose: int) -> FitResult:
+        """The averaged weights of the best checkpoint, in the model."""
+        if verbose:
+            best, last = self.state.best_step, self.state.step
+            of = "the last one" if best == last else f"of {last}: validation got no better afterwards"
+            print(f"The result is the average of the weights around step {best}, {of}.")
+        load_checkpoint(self.model, self.checkpoints.best, averaged=True)
+        return FitResult(self.model, self.state, self.resumed_from)
+
     def _ended(self) -> bool:
-        return self.measure_progress() >= 1.0 or self.model.stop_training
+        """Whether the run is over; a limit that is shorter than a step still leaves it one."""
+        return self.state.step > 0 and (self.measure_progress() >= 1.0 or self.model.stop_training)
+
+    def _where_it_stands(self, is_finished: bool) -> str:
+        step = self.resumed_from
+        if is_finished:
+            return f"{self.run_dir} is finished, at step {step}; more epochs or minutes would go on, fresh start over."
+        epoch, index = divmod(step, self.steps_per_epoch)
+        place = f"epoch {epoch + 1}, step {index} of {self.steps_per_epoch}"
+        return f"Resuming {self.run_dir} at step {step} ({place}); fresh would start over."
 
     def _batches(self) -> Iterator[Any]:
         dataset = self.pipeline.training(
             self.options.batch_size,
             seed=self.options.seed,
             first_step=self.state.step,
-            gain_db=self.options.gain_db,
-            random_offset=self.options.random_offset,
+            augmentation=self.options.augmentation,
         )
+        with _faults_of(self.pipeline):
+            next(iter(dataset))  # the first batch may have to wait until a corpus is decoded: no time to train in
         return iter(self.strategy.experimental_distribute_dataset(dataset))
 
     def _train_epoch(self, epoch: int, batches: Iterator[Any], stop: StopRequest) -> None:
@@ -283,14 +309,15 @@ class _Run:
             warmup_steps=self.options.lr_warmup_steps,
         )
         self.callbacks.on_train_batch_begin(index)
-        self._logs = self.model.train_function(batches)
+        with _faults_of(self.pipeline):
+            self._logs = self.model.train_function(batches)
         self.callbacks.on_train_batch_end(index, self._logs)
         self.state.step += 1
 
     def _end_epoch(self, epoch: int) -> None:
         logs = {name: float(value) for name, value in self._logs.items()}
         if self.valid_pipeline is not None:
-            with averaged_weights(self.model):
+            with averaged_weights(self.model), _faults_of(self.valid_pipeline):
                 dataset = self.valid_pipeline.evaluation(self.options.batch_size)
                 values = self.model.evaluate(dataset, return_dict=True, verbose=0)
             logs.update({f"val_{name}": value for name, value in values.items()})
@@ -328,7 +355,7 @@ class _Run:
         )
 
     def _callbacks(self, further: Sequence[keras.callbacks.Callback], verbose: int) -> list[keras.callbacks.Callback]:
-        warmup = max(self.options.lr_warmup_steps, getattr(self.model, "warmup_steps", 0), 200)
+        warmup = max(self.options.lr_warmup_steps, self.model.warmup_steps, 200)
         own = [
             self.guard,
             CollapseWarning(self.state, after_step=warmup),
@@ -347,6 +374,17 @@ class _Run:
         batch = next(iter(self.valid_pipeline.evaluation(self.options.batch_size)))
         order = tf.argsort(tf.reduce_sum(batch["mask"], axis=1), direction="DESCENDING", stable=True)
         return tf.gather(batch["waveform"], order[:count])
+
+
+@contextmanager
+def _faults_of(pipeline: Pipeline) -> Iterator[None]:
+    """Says in the pipeline's own words why there are no more batches; TensorFlow passes on no more than a traceback."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if pipeline.faults.fatal is None:
+            raise
+        raise pipeline.faults.fatal from error
 
 
 def _clear(run_dir: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_audio_vae.files import write_atomically
 from keras_audio_vae.training.checkpoints import RunState
 from keras_audio_vae.training.variables import scalar_of
 
@@ -113,10 +114,7 @@ class EpochLog(keras.callbacks.Callback):
         }
         self.rows.append({**head, **logs})
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.partial")
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
+        with write_atomically(self.path) as unfinished, open(unfinished, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, names, lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(temporary, self.path)

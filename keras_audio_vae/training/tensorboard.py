@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
+from keras_audio_vae.losses.spectral import magnitudes
 from keras_audio_vae.training.averaging import averaged_weights
 from keras_audio_vae.training.checkpoints import RunState
 from keras_audio_vae.training.variables import scalar_of
@@ -79,24 +80,23 @@ class TensorBoardLog(keras.callbacks.Callback):
             tf.summary.histogram("KL per dimension, nats per frame", kl)
 
 
-def spectrogram_image(waveform: tf.Tensor, n_fft: int = 512, hop: int = 128, range_db: float = 80.0) -> tf.Tensor:
+def spectrogram_image(waveform: tf.Tensor, window: int = 512, range_db: float = 80.0) -> tf.Tensor:
     """Draws log-magnitude spectrograms, loud = black, low frequencies at the bottom.
 
     Args:
         waveform: Float32 [batch, samples, channels]; the first channel is drawn.
-        n_fft: Window length in samples.
-        hop: Samples per column.
+        window: In samples; a quarter of it makes a column.
         range_db: How far below full scale white begins. The scale is absolute, so that two pictures compare.
 
     Returns:
-        Float32 [batch, n_fft / 2 + 1, frames, 1], 0 to 1.
+        Float32 [batch, window / 2 + 1, ceil(4 samples / window), 1], 0 to 1.
 
     Example:
         >>> spectrogram_image(tf.zeros((2, 1024, 1))).shape.as_list()
         [2, 257, 8, 1]
     """
-    magnitude = tf.abs(tf.signal.stft(tf.cast(waveform[..., 0], tf.float32), n_fft, hop, pad_end=True)) * (4.0 / n_fft)
-    decibels = 20.0 * tf.math.log(tf.maximum(magnitude, 1e-8)) / tf.math.log(10.0)
+    amplitude = magnitudes(tf.cast(waveform[..., 0], tf.float32), window) * (4.0 / window)  # 1 for a sine of 1
+    decibels = 20.0 * tf.math.log(tf.maximum(amplitude, 1e-8)) / tf.math.log(10.0)
     darkness = tf.clip_by_value(1.0 + decibels / range_db, 0.0, 1.0)
     return tf.reverse(tf.transpose(1.0 - darkness, (0, 2, 1)), axis=[1])[..., tf.newaxis]
 

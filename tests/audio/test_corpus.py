@@ -103,3 +103,41 @@ def test_a_scan_in_many_threads_keeps_files_apart(tmp_path):
         assert [(r.recording_id, r.samples, r.decoder) for r in recordings] == [
             (f"{samples}.flac", samples, "flac16") for samples in range(1000, 1060)
         ]
+
+
+def test_list_file_names_its_files_relative_to_itself(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    write(elsewhere / "far.wav")
+    lines = ["#EXTM3U", "song.mp3", "", "../a.wav", "../a.wav", str(elsewhere / "far.wav"), "gone.wav"]
+    (folder / "b" / "mine.m3u").write_text("\n".join(lines))
+    corpus = scan(folder / "b" / "mine.m3u")
+    assert [os.path.basename(recording.path) for recording in corpus.recordings] == ["far.wav", "a.wav", "song.mp3"]
+    assert [(s.path, s.reason) for s in corpus.skipped] == [(str(folder / "b" / "gone.wav"), "there is no such file")]
+    assert len(scan([folder / "b" / "mine.m3u", folder]).recordings) == 3
+
+
+def test_what_is_named_one_by_one_is_meant_as_sound(folder):
+    (folder / "list.txt").write_text("a.wav\nnotes\nb\n")
+    (folder / "notes").write_text("la la la")
+    skipped = {os.path.basename(skipped.path): skipped.reason for skipped in scan(folder / "list.txt").skipped}
+    assert skipped == {"notes": "not sound: it contains text", "b": "not a regular file, but a folder"}
+    with pytest.raises(UserError, match="it contains text"):
+        scan(folder / "notes")
+    with pytest.raises(UserError, match=r"notes\.txt.*there is no such file"):
+        scan(folder / "notes.txt")  # it is taken for a list
+    (folder / "list.txt").write_text("# nothing\n")
+    with pytest.raises(UserError, match="the list names no file"):
+        scan(folder / "list.txt")
+
+
+def test_sound_that_is_named_as_a_list_is_sound(folder):
+    (folder / "a.wav").rename(folder / "a.txt")
+    assert [recording.recording_id for recording in scan(folder / "a.txt").recordings] == ["a.txt"]
+
+
+def test_strict_takes_only_what_is_whole(folder):
+    with pytest.raises(UserError, match=r"not all of the sound.*empty\.flac: the file is empty; skipped .*lyrics\.wav"):
+        scan(folder, strict=True)
+    (folder / "empty.flac").unlink()
+    (folder / "lyrics.wav").unlink()
+    assert scan(folder, strict=True) == scan(folder)

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from keras_audio_vae.audio import DECODERS, decode, decode_file, decoding
+from keras_audio_vae.audio import DECODERS, decode, decode_file, decoding, headers
 from keras_audio_vae.errors import UserError
 
 # container, encoding, sample rate, channels, the decoder that is to be chosen
@@ -49,8 +49,8 @@ def flac(tmp_path):
 def test_every_format_in_the_graph_equals_libsndfile(tmp_path, container, encoding, sample_rate, channels, decoder):
     path = str(tmp_path / "named.wrongly")
     soundfile.write(path, tones(9137, channels, sample_rate), sample_rate, format=container, subtype=encoding)
-    header = decoding.read_header(path)
-    assert header == decoding.SoundHeader(f"{container} {encoding}", decoder, sample_rate, channels, 9137)
+    header = headers.read_header(path)
+    assert header == headers.SoundHeader(f"{container} {encoding}", decoder, sample_rate, channels, 9137)
 
     data = tf.data.Dataset.from_tensors((path, header.decoder)).map(decode)
     waveform = next(iter(data)).numpy()
@@ -74,7 +74,7 @@ def test_mp3_without_length_header_is_counted_by_its_frames(tmp_path):
     bare = tmp_path / "bare.mp3"
     bare.write_bytes(contents[contents.index(contents[:2], 4) :])  # from the second frame: the first holds the length
     waveform, _ = decode_file(str(bare))
-    assert len(waveform) == decoding.read_header(str(bare)).samples >= 44100
+    assert len(waveform) == headers.read_header(str(bare)).samples >= 44100
     assert np.abs(waveform).max() == pytest.approx(0.5, abs=0.05)
 
 
@@ -109,13 +109,13 @@ def test_what_is_no_sound_is_refused_with_path_and_reason(tmp_path, contents, re
 def test_truncated_file_is_named_by_its_header(flac):
     flac.write_bytes(flac.read_bytes()[:-2000])
     with pytest.raises(UserError, match="damaged"):
-        decoding.read_header(str(flac))
+        headers.read_header(str(flac))
 
 
 def test_file_without_samples_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros((0, 1)), 8000)
     with pytest.raises(UserError, match="no samples"):
-        decoding.read_header(str(tmp_path / "a.wav"))
+        headers.read_header(str(tmp_path / "a.wav"))
 
 
 def test_file_that_changed_since_its_scan_is_refused(flac):

@@ -1,55 +1,92 @@
+from collections import OrderedDict
+
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_audio_vae.datasets import order
+from keras_audio_vae.datasets.order import MOST_LANES, Order
 
 seeds = st.integers(-(2**40), 2**40)
 
 
-def step(number):
-    return tf.constant(number, tf.int64)
+def batches(order, steps):
+    """Chunks and blocks of some steps, each int64 [steps, batch_size]."""
+    return tuple(part.numpy() for part in order.chunks(tf.constant(list(steps), tf.int64)))
+
+
+def epoch(order, number):
+    return batches(order, range(number * order.steps_per_epoch, (number + 1) * order.steps_per_epoch))
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 50), st.integers(1, 8), st.integers(0, 5), seeds)
-def test_an_epoch_holds_each_chunk_at_most_once(num_chunks, batch_size, epoch, seed):
-    steps = max(1, num_chunks // batch_size)
-    batches = [
-        order.chunks_of_step(step(epoch * steps + number), batch_size, num_chunks, seed).numpy()
-        for number in range(steps)
-    ]
-    counts = np.bincount(np.concatenate(batches), minlength=num_chunks)
-    assert len(counts) == num_chunks and counts.sum() == steps * batch_size
-    # Once at most; where a batch has more rows than there are chunks, as evenly as that goes.
+@given(st.integers(1, 150), st.integers(1, 8), st.integers(0, 5), seeds)
+def test_an_epoch_holds_each_chunk_at_most_once(num_chunks, batch_size, number, seed):
+    order = Order(num_chunks, batch_size, seed)
+    chunks, _ = epoch(order, number)
+    counts = np.bincount(chunks.ravel(), minlength=num_chunks)
+    assert len(counts) == num_chunks and counts.sum() == order.steps_per_epoch * batch_size
+    if num_chunks >= batch_size:
+        assert counts.max() == 1
+        left_over = num_chunks - counts.sum()
+        assert left_over < batch_size + order.chunks_per_block * (1 + order.blocks // order.lanes)
+
+
+def test_a_batch_with_more_rows_than_chunks_repeats_them_evenly():
+    chunks, _ = epoch(Order(7, batch_size=64), 0)
+    counts = np.bincount(chunks.ravel(), minlength=7)
     assert counts.max() - counts.min() <= 1
 
 
 def test_epochs_and_seeds_differ():
-    orders = [
-        tuple(order.chunks_of_step(step(epoch), 100, 100, seed).numpy()) for epoch in range(5) for seed in range(5)
-    ]
-    assert len(set(orders)) == 25
+    orders = {tuple(epoch(Order(100, 100, seed), number)[0][0]) for number in range(5) for seed in range(5)}
+    assert len(orders) == 25
 
 
-def test_each_chunk_comes_everywhere():
-    """The mean place of each chunk over many epochs is the middle: no chunk is always early."""
-    places = np.array([order.chunks_of_step(step(epoch), 20, 20, 3).numpy() for epoch in range(400)])
-    mean = np.array([np.argwhere(places == chunk)[:, 1].mean() for chunk in range(20)])
-    assert np.abs(mean - 9.5).max() < 5 * np.sqrt(400 / 12 / 400)
+def test_each_chunk_comes_everywhere_and_is_left_out_by_chance():
+    """The mean place of each chunk over many epochs is the middle: no chunk is always early, or always left over."""
+    order = Order(150, 10)
+    places = [epoch(order, number)[0].ravel() for number in range(200)]
+    assert order.chunks_per_block == 2
+    found = [[np.flatnonzero(place == chunk) for place in places] for chunk in range(150)]
+    means = np.array([np.concatenate(of_chunk).mean() for of_chunk in found])
+    middle, spread = (len(places[0]) - 1) / 2, len(places[0]) / np.sqrt(12 * 200)
+    assert np.abs(means - middle).max() < 5 * spread
 
 
-def test_offsets_and_gains_keep_to_their_range_and_use_it():
-    offsets = np.concatenate([order.random_offsets(step(n), 64, 7, 0).numpy() for n in range(20)])
-    assert set(offsets) == {-3, -2, -1, 0, 1, 2, 3}
-    gains = np.concatenate([order.random_gains(step(n), 64, 6.0, 0).numpy() for n in range(20)])
-    decibels = 20 * np.log10(gains)
-    assert decibels.min() < -5.5 and decibels.max() > 5.5 and np.abs(decibels).max() <= 6.001
-    assert len(np.unique(gains)) > 1200
+@pytest.mark.parametrize("num_chunks", [2_000, 30_000])
+def test_few_blocks_are_new_in_each_batch_and_few_are_kept(num_chunks):
+    """What makes reading from disk cheap: a cache as large as the lanes reads each block about once an epoch."""
+    order = Order(num_chunks, batch_size=16)
+    _, blocks = batches(order, range(100, 400) if num_chunks > 10_000 else range(20, 120))
+    kept, misses = OrderedDict(), []
+    for row in blocks:
+        missed = 0
+        for block in row:
+            missed += block not in kept
+            kept[block] = True
+            kept.move_to_end(block)
+            while len(kept) > order.lanes * 5 // 4 + 16:
+                kept.popitem(last=False)
+        misses.append(missed)
+    steady = misses[len(misses) // 3 :]
+    assert order.lanes <= MOST_LANES and order.chunks_per_block == 8
+    assert np.mean(steady) <= 2.3 and max(steady) <= 8, "16 rows, each block lasts for 8"
+    assert np.mean([len(set(row)) for row in blocks]) > 15.5, "the rows of a batch come from different places"
 
 
-def test_gains_and_offsets_are_independent():
-    offsets = np.concatenate([order.random_offsets(step(n), 64, 1001, 0).numpy() for n in range(20)])
-    gains = np.concatenate([order.random_gains(step(n), 64, 6.0, 0).numpy() for n in range(20)])
-    assert abs(np.corrcoef(offsets, np.log(gains))[0, 1]) < 0.1
+def test_chunks_lie_in_their_blocks():
+    order = Order(1000, batch_size=16, seed=4)
+    chunks, blocks = epoch(order, 1)
+    distance = (chunks - blocks % order.num_chunks) % order.num_chunks
+    assert order.chunks_per_block == 8 and set(distance.ravel()) == set(range(8))
+    assert set((blocks // order.num_chunks).ravel()) == {1}
+
+
+def test_a_step_is_the_same_alone_and_among_others():
+    order = Order(1000, batch_size=16, seed=4)
+    together = batches(order, range(50, 70))
+    for number in (0, 13):
+        for alone, part in zip(batches(order, [50 + number]), together, strict=True):
+            np.testing.assert_array_equal(alone[0], part[number])

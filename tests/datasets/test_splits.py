@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from keras_audio_vae.audio import Corpus, Recording
 from keras_audio_vae.datasets import evaluation_part, split
+from keras_audio_vae.errors import UserError
 
 
 def corpus_of(names, split_name=None):
@@ -60,7 +61,42 @@ def test_own_split_is_kept():
 
 
 def test_unknown_split_and_impossible_fractions_are_refused():
-    with pytest.raises(ValueError, match="holdout"):
+    with pytest.raises(UserError, match="holdout"):
         split(corpus_of(["a"], "holdout"))
+    with pytest.raises(ValueError, match="split_by"):
+        split(corpus_of(["a"]), by="speaker")
     with pytest.raises(ValueError, match="share to train on"):
         split(corpus_of(["a"]), 0.5, 0.5)
+
+
+def test_folders_that_are_named_for_splits_decide():
+    parts = split(corpus_of(["x/train/a.wav", "x/Validation/b.wav", "eval/c/d.wav", "train/test.wav"]), by="folder")
+    assert {name: ids(part) for name, part in parts.items()} == {
+        "train": ["x/train/a.wav", "train/test.wav"],
+        "valid": ["x/Validation/b.wav"],
+        "test": ["eval/c/d.wav"],
+    }
+    with pytest.raises(UserError, match=r"b\.wav lies in no folder"):
+        split(corpus_of(["train/a.wav", "b.wav"]), by="folder")
+
+
+def test_other_folders_stay_together():
+    names = [f"speaker{number}/{take}.wav" for number in range(40) for take in range(5)]
+    parts = split(corpus_of(names), by="folder")
+    speakers = {name: {entry.split("/")[0] for entry in ids(part)} for name, part in parts.items()}
+    assert not speakers["train"] & (speakers["valid"] | speakers["test"]) and not speakers["valid"] & speakers["test"]
+    assert all(speakers.values()) and sum(len(ids(part)) for part in parts.values()) == 200
+
+
+def test_a_table_decides(tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("file,split,label\na.wav,test,x\nb/c.wav,train,y\n")
+    parts = split(corpus_of(["a.wav", "b/c.wav"]), by=str(table))
+    assert (ids(parts["test"]), ids(parts["train"])) == (["a.wav"], ["b/c.wav"])
+    with pytest.raises(UserError, match=r"d\.wav is not in"):
+        split(corpus_of(["d.wav"]), by=str(table))
+    table.write_text("name,side\na.wav,test\n")
+    with pytest.raises(UserError, match="columns file and split"):
+        split(corpus_of(["a.wav"]), by=str(table))
+    with pytest.raises(UserError, match="cannot be read"):
+        split(corpus_of(["a.wav"]), by=str(tmp_path / "none.csv"))

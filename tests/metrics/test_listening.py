@@ -43,6 +43,28 @@ def test_pairs_are_written_as_wav_with_plain_names_and_clipping_is_counted(tmp_p
     np.testing.assert_allclose(samples.reshape(-1, channels) / 32768, original, atol=1e-4)
 
 
+def test_pairs_of_before_make_way_and_nothing_else_does(tmp_path):
+    pairs = [Pair(f"{name}.wav", *2 * [sine(440, 100, 8000)]) for name in "abc"]
+    write_pairs(tmp_path, pairs, 8000)
+    kept = ["mine_original.wav", "00_a_original.txt", "1_a_original.wav"]
+    for name in kept:
+        (tmp_path / name).touch()
+    write_pairs(tmp_path, [Pair("d.wav", *2 * [sine(440, 100, 8000)])], 8000)
+    written = ["00_d_original.wav", "00_d_reconstruction.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, *written])
+
+
+def test_a_picture_of_many_pairs_has_a_few_of_them_from_both_ends(tmp_path, monkeypatch):
+    rows = []
+    monkeypatch.setattr("keras_audio_vae.metrics.listening._shortened", rows.append)
+    pairs = [Pair(f"{number}.wav", *2 * [sine(440, 600, 8000)]) for number in range(100)]
+    path = tmp_path / "spectrograms.png"
+    draw_spectrograms(path, pairs, 8000)
+    assert len(rows) == 2 * 16 and (rows[0], rows[-1]) == ("0.wav", "99.wav")
+    height = int.from_bytes(path.read_bytes()[20:24], "big")
+    assert height < 5000
+
+
 @pytest.mark.parametrize("sample_rate", [8000, 48000])
 def test_spectrograms_of_any_rate_length_and_number_of_channels(tmp_path, sample_rate):
     pairs = [

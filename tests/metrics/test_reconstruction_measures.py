@@ -1,5 +1,7 @@
 """Each measure against librosa, scipy or a closed form, and at the edges: silence, stereo, short, other rates."""
 
+import tracemalloc
+
 import librosa
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from keras_audio_vae.metrics import (
     multi_resolution_stft_distance,
     si_sdr,
 )
+from keras_audio_vae.frontends import mel_matrix
+from keras_audio_vae.metrics.reconstruction import MEL_RESOLUTIONS, STFT_RESOLUTIONS
 from keras_audio_vae.metrics.spectra import power_spectrogram
 
 RNG = np.random.default_rng(7)
@@ -74,6 +78,41 @@ def test_log_spectral_distance_agrees_with_librosa():
     x, y = (np.maximum(librosa_magnitudes(v, 2048, 512, 2048) ** 2, 1e-8) for v in (SOUND, ESTIMATE))
     expected = np.sqrt(((np.log10(x) - np.log10(y)) ** 2).mean(axis=0)).mean()
     assert log_spectral_distance(SOUND, ESTIMATE) == pytest.approx(expected)
+
+
+def whole(n_fft, hop, window=None, *, sounds, floor=0.0):
+    return [np.maximum(power_spectrogram(sound, n_fft, hop, window), floor) for sound in sounds]
+
+
+def test_sums_over_blocks_are_those_of_the_whole():
+    """Ten seconds in stereo against the same formulas on spectrograms held at once."""
+    sounds = RNG.normal(size=[2, 220500, 2]) * np.linspace(0.0, 1.0, 220500)[:, None]
+    stft = mel = 0.0
+    for resolution in STFT_RESOLUTIONS:
+        x, y = whole(*resolution, sounds=sounds, floor=1e-8)
+        stft += np.linalg.norm(np.sqrt(y) - np.sqrt(x)) / np.sqrt(np.sum(x)) + np.mean(np.abs(np.log(y / x))) / 2
+    for window, bands in MEL_RESOLUTIONS:
+        matrix = mel_matrix(22050, window, bands).astype(np.float64)
+        powers = whole(window, window // 4, sounds=sounds)
+        x, y = (np.maximum(np.sqrt(power) @ matrix, 1e-5) for power in powers)
+        mel += np.mean(np.abs(np.log10(y / x)))
+    x, y = whole(2048, 512, sounds=sounds, floor=1e-8)
+    assert multi_resolution_stft_distance(*sounds) == pytest.approx(stft / 3, rel=1e-9)
+    assert mel_distance(*sounds, 22050) == pytest.approx(mel, rel=1e-9)
+    expected = np.mean(np.sqrt(np.mean(np.log10(y / x) ** 2, axis=-1)))
+    assert log_spectral_distance(*sounds) == pytest.approx(expected, rel=1e-9)
+
+
+def test_memory_grows_by_the_waveforms_alone():
+    peaks = []
+    for seconds in (5, 20):
+        sounds = RNG.normal(size=[2, seconds * 22050])
+        tracemalloc.start()
+        for measure in MEASURES:
+            measure.function(*sounds, 22050)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 15 * 22050 * 8 * 8  # eight copies in float64; the spectra would be some forty
 
 
 def test_a_gain_shifts_every_logarithm_alike():

@@ -52,7 +52,7 @@ def test_reconstruction_keeps_any_length(variant):
 
 
 def test_blocks_of_a_long_recording_are_one_pass(variant, monkeypatch):
-    monkeypatch.setattr("keras_audio_vae.models.autoencoder.BLOCK_SECONDS", 0.15)
+    monkeypatch.setattr("keras_audio_vae.models.blockwise.BLOCK_SECONDS", 0.15)
     waveform = noise(1, 8 * max(variant.latent_hop, 3000) + 1001, variant.channels)
     once = variant.reconstruct_at_once(waveform).numpy()
     np.testing.assert_allclose(variant.reconstruct(waveform), once, atol=1e-4 * np.abs(once).max())
@@ -141,9 +141,43 @@ def test_a_waveform_of_another_shape_is_refused(vae, shape):
             method(noise(*shape))
 
 
-def test_more_samples_than_the_latents_hold_are_refused(vae):
-    with pytest.raises(ValueError, match="num_samples"):
-        vae.decode(tf.zeros([1, 2, 8]), 2 * 630 + 1)
+@pytest.mark.parametrize("wrong", [2 * 630 + 1, np.int64(2 * 630 + 1), -1, np.int32(-5)], ids=repr)
+def test_more_samples_than_the_latents_hold_or_less_than_none_are_refused(vae, wrong):
+    with pytest.raises(ValueError, match="num_samples must be 0 to 1260"):
+        vae.decode(tf.zeros([1, 2, 8]), wrong)
+
+
+def test_a_length_may_be_any_integer(vae):
+    for length in (1000, np.int64(1000), tf.constant(1000)):
+        assert vae.decode(tf.zeros([1, 2, 8]), length).shape == (1, 1000, 1)
+    assert vae.decode(np.zeros([1, 2, 8]), 0).shape == (1, 0, 1)
+
+
+@pytest.mark.parametrize("shape", [(2, 8), (8,), (1, 2, 7), (1, 2, 16), (1, 2, 8, 1), (1, 0, 8)])
+def test_latents_of_another_shape_are_refused(vae, shape):
+    with pytest.raises(
+        ValueError, match=r"Latents are \[batch, at least one frame, latent_dim = 8\]; these have shape"
+    ):
+        vae.decode(np.zeros(shape), 10)
+
+
+def test_a_waveform_without_samples_is_refused(vae):
+    for method in (vae.encode, vae.reconstruct, vae.posterior, vae.rate, vae.kl_per_dimension):
+        with pytest.raises(ValueError, match="A waveform has at least one sample"):
+            method(np.zeros((1, 0, 1), np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "mixed_float16"])
+def test_float16_is_refused_with_what_to_use(dtype):
+    with pytest.raises(ValueError, match="float16: use mixed_bfloat16"):
+        VAE(**TINY, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("method", "steps"), [("target", 0), ("constant", 0), ("free_bits", 0), ("linear", 70), ("cyclical", 70)]
+)
+def test_the_warm_up_is_that_of_the_kl(method, steps):
+    assert VAE(**TINY, rate_control=method, warmup_steps=70).warmup_steps == steps
 
 
 WRONG = {
@@ -156,11 +190,9 @@ WRONG = {
     "widths ": {"widths": [8, 0]},
     "depths": {"depths": [1, -1]},
     "strides": {"strides": [0]},
-    "latent_dim": {"latent_dim": 3},
-    "latent_dim ": {"latent_dim": 0, "waveform_bands": 0},
+    "latent_dim": {"latent_dim": 0},
     "upsampling": {"upsampling": "cubic"},
     "waveform_bands": {"waveform_bands": -1},
-    "waveform_bands ": {"latent_pooling": "global"},
     "latent_pooling": {"latent_pooling": "mean"},
     "chunk_samples": {**POOLED, "chunk_samples": 1000},
     "chunk_samples ": {**POOLED, "chunk_samples": 0},
@@ -175,6 +207,15 @@ WRONG = {
     "free_bits": {"free_bits": -1.0},
     "clipnorm": {"clipnorm": -1.0},
 }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "bands"),
+    [({"latent_dim": 6}, 4), ({"latent_dim": 6, "channels": 2}, 3), ({"latent_pooling": "global"}, 0)],
+)
+def test_the_linear_path_has_no_more_bands_than_the_latents_hold(arguments, bands):
+    model = VAE(**{**TINY, "chunk_samples": 1260, **arguments})
+    assert model.network.waveform_bands == bands and model.get_config()["waveform_bands"] == TINY["waveform_bands"]
 
 
 @pytest.mark.parametrize("name", WRONG)

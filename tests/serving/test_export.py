@@ -1,6 +1,7 @@
 import importlib
 import json
 import os
+import subprocess
 import zipfile
 
 import keras
@@ -36,7 +37,16 @@ def exported(model, tmp_path_factory):
 def test_fresh_process_without_keras_gives_the_same_numbers(model, exported):
     assert strategy_of(model) == "MirroredStrategy"
     # One sample, less than a hop, a hop and one more, and an odd length of many hops.
-    assert verify(model, exported, shapes=((1, 1), (3, 209), (2, 631), (1, 22051))) < 1e-3
+    verify(model, exported, shapes=((1, 1), (3, 209), (2, 631), (1, 22051)))
+
+
+@pytest.mark.parametrize("frontend", ["stft", "waveform"])
+def test_a_model_of_mixed_precision_is_exported_too(tmp_path, frontend):
+    arguments = {"widths": [8, 16], "depths": [1, 1], "latent_dim": 8, "waveform_bands": 4, "frontend": frontend}
+    model = VAE(**arguments, dtype="mixed_bfloat16")
+    waveform = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 1001, 1)).astype(np.float32)
+    np.testing.assert_allclose(model(waveform), model.reconstruct(waveform), atol=1e-5)
+    verify(model, export(model, tmp_path / "1"), shapes=((1, 1), (2, 1001)))
 
 
 def strategy_of(model):
@@ -45,7 +55,7 @@ def strategy_of(model):
 
 def test_other_weights_are_noticed(model, exported):
     other = inference_copy(model)
-    other.trainable_variables[0].assign(0.9 * other.trainable_variables[0])
+    other.trainable_variables[0].assign(0.9999 * other.trainable_variables[0])
     with pytest.raises(UserError, match="differs from the model"):
         verify(other, exported, shapes=((1, 1000),))
 
@@ -59,6 +69,7 @@ def test_export_is_inference_only_with_core_ops_and_open_shapes(model, exported)
     }
     assert shapes == {
         "serving_default": {"waveform": [None, None, 2]},
+        "reconstruct": {"waveform": [None, None, 2]},
         "encode": {"waveform": [None, None, 2]},
         "decode": {"latents": [None, None, 12], "num_samples": [None]},
     }
@@ -85,7 +96,10 @@ def test_rows_of_a_batch_may_ask_for_different_lengths(exported):
 def test_export_replaces_an_older_one_whole(exported, tmp_path, monkeypatch):
     path = tmp_path / "1"
     path.mkdir()
-    (path / "left_over").write_text("old")
+    for name in ("left_over", "saved_model.pb"):
+        (path / name).write_text("old")
+    for left_by_a_killed_export in (".1.partial", ".1.old"):
+        (tmp_path / left_by_a_killed_export).mkdir()
 
     class Archive:
         def write_out(self, folder, verbose):
@@ -96,6 +110,42 @@ def test_export_replaces_an_older_one_whole(exported, tmp_path, monkeypatch):
     export(VAE(widths=[4], depths=[0], strides=[], latent_dim=4, waveform_bands=0), path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
     assert not list(path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["folder", "file"])
+def test_what_is_no_export_is_not_replaced(tmp_path, content):
+    path = tmp_path / "1"
+    if content == "folder":
+        path.mkdir()
+    mine = path / "thesis.tex" if content == "folder" else path
+    mine.write_text("years of work")
+    with pytest.raises(UserError, match=r"1 is there already, and is no export"):
+        export(VAE(widths=[4], depths=[0], strides=[], latent_dim=4, waveform_bands=0), path)
+    assert mine.read_text() == "years of work" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_failed_export_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "1"
+    path.mkdir()
+    (path / "saved_model.pb").write_text("old")
+
+    class Archive:
+        def write_out(self, folder, verbose):
+            raise OSError("disk full")
+
+    module = importlib.import_module("keras_audio_vae.serving.export")
+    monkeypatch.setattr(module, "_archive", lambda model: Archive())
+    with pytest.raises(OSError, match="disk full"):
+        export(VAE(widths=[4], depths=[0], strides=[], latent_dim=4, waveform_bands=0), path)
+    assert (path / "saved_model.pb").read_text() == "old"
+
+
+def test_a_process_that_dies_without_a_word_is_told_by_its_status(model, exported, monkeypatch):
+    module = importlib.import_module("keras_audio_vae.serving.verify")
+    died = subprocess.CompletedProcess([], returncode=-9, stdout="", stderr="")
+    monkeypatch.setattr(module.subprocess, "run", lambda *args, **kwargs: died)
+    with pytest.raises(UserError, match="does not run in a fresh process: it ended with status -9, without a word"):
+        verify(model, exported, shapes=((1, 100),))
 
 
 def test_saved_copy_holds_the_weights_once_and_computes_the_same(model, tmp_path):

@@ -46,6 +46,9 @@ class Asked(UserError):
         ([], raising(UserError("no folder\nof that name")), 1, "trainers.some: no folder of that name\n"),
         ([], raising(Asked("stopped at step 3")), 143, "stopped at step 3"),
         ([], raising(KeyboardInterrupt()), 130, "interrupted"),
+        ([], lambda settings: open("no/such"), 1, "trainers.some: No such file or directory: no/such\n"),
+        ([], raising(OSError(28, "No space left on device")), 1, "No space left on device\n"),
+        ([], raising(OSError("unable to\nwrite")), 1, "trainers.some: unable to write\n"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line(capsys, arguments, main, status, said):
@@ -71,7 +74,7 @@ def test_a_mistake_in_the_library_is_not_hidden():
         run([], raising(ZeroDivisionError()))
 
 
-@pytest.mark.parametrize("name", ["fit", "evaluate", "reconstruct", "export"])
+@pytest.mark.parametrize("name", ["fit", "evaluate", "reconstruct", "export", "prepare"])
 def test_commands_answer_before_tensorflow_is_loaded(name):
     started = time.monotonic()
     program = (

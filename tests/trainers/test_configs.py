@@ -3,7 +3,7 @@ import inspect
 import numpy as np
 import pytest
 
-from keras_audio_vae import models, training
+from keras_audio_vae import datasets, models, training
 from trainers import flags
 from trainers.settings import FitSettings
 
@@ -40,6 +40,9 @@ def test_the_model_takes_exactly_what_the_flags_give():
 
 
 def test_every_option_of_a_training_run_is_a_flag():
-    assert {field.name for field in inspect.signature(training.FitOptions).parameters.values()} <= set(
-        vars(FitSettings())
-    )
+    options = set(inspect.signature(training.FitOptions).parameters) - {"augmentation"}
+    assert options <= set(vars(FitSettings()))
+
+
+def test_every_augmentation_is_a_flag():
+    assert set(inspect.signature(datasets.Augmentation).parameters) == set(FitSettings().augmentation_arguments())

@@ -32,7 +32,15 @@ def values_of(field: dataclasses.Field) -> st.SearchStrategy:
     return text.map(str.strip).filter(bool)
 
 
-FIELDS = {field.name: values_of(field) for field in dataclasses.fields(FitSettings)}
+ranges = st.just(()) | st.tuples(st.integers(1, 100), st.integers(100, 9999))
+FITTING_EACH_OTHER = {
+    "epochs": st.integers(1),
+    "valid_fraction": st.floats(0.0, 0.4),
+    "test_fraction": st.floats(0.0, 0.4),
+    "lowpass_hz": ranges,
+    "noise_dbfs": ranges,
+}
+FIELDS = {field.name: values_of(field) for field in dataclasses.fields(FitSettings)} | FITTING_EACH_OTHER
 
 
 @given(st.builds(FitSettings, **FIELDS))
@@ -55,6 +63,9 @@ def test_settings_survive_the_command_line(settings):
         (["--epochs=three"], "--epochs=three: expected a whole number"),
         (["--epochs=1.5"], "--epochs=1.5: expected a whole number"),
         (["--epochs=-1"], "--epochs must be at least 0, not -1"),
+        (["--epochs=0", "--max_minutes=0"], "must not both be 0"),
+        (["--valid_fraction=0.5", "--test_fraction=0.5"], "must leave a share to train on"),
+        (["--noise_dbfs=-30,-60"], "--noise_dbfs must be two numbers, the lower first"),
         (["--beta=nan"], "--beta must be a finite number, not nan"),
         (["--beta=x"], "--beta=x: expected a number"),
         (["--chunk_overlap=1"], "--chunk_overlap must be less than 1.0, not 1.0"),

@@ -153,7 +153,7 @@ def test_a_file_damaged_behind_its_header_is_skipped_and_named(run_dir, tmp_path
     arguments = [f"--run_dir={run_dir}", f"--output={tmp_path / 'out'}"]
     assert call(monkeypatch, reconstruct, *arguments, f"--input={tmp_path / 'in'}") == 0
     assert [path.name for path in (tmp_path / "out").rglob("*.wav")] == ["z.wav"]
-    assert f"skipped {tmp_path / 'in' / 'a' / 'broken.wav'}: it holds samples that are NaN" in capsys.readouterr().out
+    assert f"skipped {tmp_path / 'in' / 'a' / 'broken.wav'}: sample 4000 is NaN" in capsys.readouterr().out
     assert call(monkeypatch, reconstruct, *arguments, f"--input={tmp_path / 'in' / 'a'}") == 1
     assert "nothing was written" in capsys.readouterr().err
 

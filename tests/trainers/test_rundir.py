@@ -1,5 +1,7 @@
 import dataclasses
 
+import keras
+import numpy as np
 import pytest
 
 from keras_audio_vae.errors import UserError
@@ -51,6 +53,68 @@ def test_fresh_deletes_the_run_and_nothing_else(run):
     run.prepare(dataclasses.replace(settings, latent_dim=9, fresh=True))
     assert sorted(path.name for path in run.path.iterdir()) == ["my_notes.txt", "run.flags"]
     assert run.settings() == FitSettings(latent_dim=9)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("name", ["export", "listen", "log.csv"])
+def test_what_no_run_wrote_is_neither_deleted_nor_replaced(tmp_path, name, fresh):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine").write_text("years of work")
+    run = rundir.RunDirectory(tmp_path)
+    with pytest.raises(UserError, match=rf"holds no run \(no run\.flags\), but has {name}"):
+        run.prepare(FitSettings(fresh=fresh))
+    assert [path.name for path in tmp_path.rglob("*")] == [name, "mine"]
+
+
+def test_fresh_in_an_empty_folder_begins_a_run(tmp_path):
+    run = rundir.RunDirectory(tmp_path)
+    run.prepare(FitSettings(latent_dim=8, fresh=True))
+    assert run.settings() == FitSettings(latent_dim=8)
+
+
+def test_fresh_that_was_killed_while_deleting_can_be_repeated(run, monkeypatch):
+    trained(run, FitSettings(latent_dim=8))
+    run.export.mkdir()
+
+    def delete_one_and_die(path):
+        path.rmdir()
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(rundir.shutil, "rmtree", delete_one_and_die)
+        run.prepare(FitSettings(latent_dim=9, fresh=True))
+    run.prepare(FitSettings(latent_dim=9, fresh=True))
+    assert [path.name for path in run.path.iterdir()] == ["run.flags"]
+
+
+def test_a_check_touches_nothing(run):
+    settings = trained(run, FitSettings(latent_dim=8))
+    run.check(dataclasses.replace(settings, latent_dim=9, fresh=True))
+    with pytest.raises(UserError, match="latent_dim 8 -> 9"):
+        run.check(dataclasses.replace(settings, latent_dim=9))
+    assert run.settings() == settings and run.checkpoints.is_dir()
+
+
+def damaged(good, how):
+    """Bytes of a model file in which something is wrong."""
+    middle = len(good) // 2
+    return {
+        "empty": b"",
+        "truncated": good[:middle],
+        "overwritten": good[: middle - 500] + bytes(1000) + good[middle + 500 :],
+        "without its directory": good[:-200],
+    }[how]
+
+
+@pytest.mark.parametrize("how", ["empty", "truncated", "overwritten", "without its directory"])
+def test_a_damaged_model_is_named_with_the_way_to_mend_it(run, how):
+    run.prepare(FitSettings())
+    layers = [keras.Input((8,)), keras.layers.Dense(300, kernel_initializer="random_normal")]
+    run.save_model(keras.Sequential(layers))
+    assert np.shape(run.load_model().weights[0]) == (8, 300)
+    run.model.write_bytes(damaged(run.model.read_bytes(), how))
+    with pytest.raises(UserError, match=r"model\.keras cannot be read.*trainers\.fit with --flagfile=.*run\.flags again"):
+        run.load_model()
 
 
 def test_folders_that_are_no_finished_run_are_named(run, tmp_path):

@@ -6,6 +6,7 @@ import sys
 
 import keras
 
+from keras_audio_vae.datasets import Augmentation
 from keras_audio_vae.training import FitOptions, fit
 from keras_audio_vae.training.variables import scalar_of
 from tests.training.tiny import tiny_model, tiny_pipeline
@@ -33,7 +34,7 @@ def main(run_dir: str, step: str = "-1") -> None:
         batch_size=4,
         lr_warmup_steps=2,
         checkpoint_minutes=0.0,
-        gain_db=6.0,
+        augmentation=Augmentation(gain_db=6.0),
         replicas=1,
         tensorboard=False,
     )

@@ -46,6 +46,11 @@ def test_picture_shows_a_tone_at_its_frequency_with_the_low_ones_at_the_bottom()
     assert float(picture[0]) > 0.9
 
 
+def test_picture_s_scale_is_absolute():
+    tone = 0.01 * tf.sin(2.0 * 3.14159265 * tf.range(8000, dtype=tf.float32) * 32 / 512)  # -40 dB in the middle of a bin
+    assert float(1.0 - spectrogram_image(tone[tf.newaxis, :, tf.newaxis])[0, 256 - 32, 10, 0]) == pytest.approx(0.5, 0.01)
+
+
 def test_silence_is_white():
     assert float(tf.reduce_min(spectrogram_image(tf.zeros((1, 1000, 1))))) == 1.0
 

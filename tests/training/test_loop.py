@@ -8,7 +8,9 @@ import types
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from keras_audio_vae.datasets import Augmentation
 from keras_audio_vae.errors import UserError
 from keras_audio_vae.training import FitOptions, Interrupted, NonFiniteLoss, fit, load_checkpoint
 from keras_audio_vae.training.variables import values_of
@@ -100,17 +102,19 @@ def test_signal_saves_and_stops_politely(tmp_path, number):
 
 def test_resuming_says_so_and_a_finished_run_trains_no_more(tmp_path, capsys):
     first = train(tmp_path / "run")
-    fit(ToyModel, ToyPipeline(), run_dir=tmp_path / "run", options=OPTIONS, verbose=2)
-    assert "at step 12" in capsys.readouterr().out
-    again = train(tmp_path / "run")
+    again = fit(ToyModel, ToyPipeline(), run_dir=tmp_path / "run", options=OPTIONS, verbose=2)
+    out = capsys.readouterr().out
+    assert "is finished, at step 12" in out and "Resuming" not in out
     assert again.state.step == again.resumed_from == 12
     for left, right in zip(values_of(first.model.variables), values_of(again.model.variables), strict=True):
         np.testing.assert_array_equal(left, right)
 
 
-def test_longer_run_goes_on_where_the_shorter_ended(tmp_path):
+def test_longer_run_goes_on_where_the_shorter_ended_and_says_so(tmp_path, capsys):
     train(tmp_path / "run", options=dataclasses.replace(OPTIONS, epochs=1))
-    assert train(tmp_path / "run").state.step == 12
+    longer = fit(ToyModel, ToyPipeline(), run_dir=tmp_path / "run", options=OPTIONS, verbose=2)
+    assert longer.state.step == 12
+    assert "Resuming" in (out := capsys.readouterr().out) and "at step 4 (epoch 2, step 0 of 4)" in out
 
 
 def test_fresh_starts_over(tmp_path):
@@ -181,6 +185,100 @@ def test_clock_ends_a_run_with_a_validated_partial_epoch(tmp_path, monkeypatch):
     assert float(rows(tmp_path / "run")[0]["learning_rate"]) < 1e-4
 
 
+class Clock(ToyPipeline):
+    """A clock that the making of the first batch moves by hours, and each reading by a twentieth of a second."""
+
+    def __init__(self):
+        super().__init__()
+        self.now, self.opened = 0.0, False
+
+    def monotonic(self):
+        self.now += 0.05
+        return self.now
+
+    def training(self, batch_size, **kwargs):
+        def decode(step):
+            self.now += 0.0 if self.opened else 1e4
+            self.opened = True
+            return step
+
+        def slowly(batch):
+            mask = tf.numpy_function(decode, [batch["mask"]], tf.float32)
+            return {**batch, "mask": tf.ensure_shape(mask, batch["mask"].shape)}
+
+        return super().training(batch_size, **kwargs).map(slowly)
+
+
+def test_time_runs_from_when_the_batches_are_ready(tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("keras_audio_vae.training.loop.time", clock)
+    state = train(tmp_path / "run", clock, dataclasses.replace(OPTIONS, epochs=0, max_minutes=0.05)).state
+    assert state.step > 10 and 3.0 <= state.seconds < 60.0
+
+
+def test_a_limit_shorter_than_a_step_leaves_one_step(tmp_path):
+    options = dataclasses.replace(OPTIONS, epochs=0, max_minutes=1e-9)
+    result = train(tmp_path / "run", options=options)
+    assert result.state.step == result.state.best_step == 1
+    assert train(tmp_path / "run", options=options).state.step == 1
+
+
+class Failing(ToyPipeline):
+    """Cannot read step 3, and says so in `faults` if it is told to."""
+
+    def __init__(self, says_so):
+        super().__init__()
+        self.says_so = says_so
+
+    def training(self, batch_size, **kwargs):
+        def read(number, mask):
+            if number == 3:
+                if self.says_so:
+                    self.faults.fatal = UserError("5 of 6 recordings cannot be read any more")
+                raise OSError("no disk")
+            return mask
+
+        def batch(number, batch):
+            mask = tf.numpy_function(read, [number, batch["mask"]], tf.float32)
+            return {**batch, "mask": tf.ensure_shape(mask, batch["mask"].shape)}
+
+        return tf.data.Dataset.zip((tf.data.Dataset.counter(), super().training(batch_size, **kwargs))).map(batch)
+
+
+def test_data_that_fails_for_good_ends_the_run_in_its_own_words(tmp_path):
+    with pytest.raises(UserError, match=r"^5 of 6 recordings cannot be read any more$"):
+        train(tmp_path / "run", Failing(says_so=True))
+
+
+def test_an_error_of_tensorflow_without_a_fault_stays_what_it_is(tmp_path):
+    with pytest.raises(tf.errors.OpError, match="no disk"):
+        train(tmp_path / "run", Failing(says_so=False))
+
+
+def test_augmentation_reaches_the_pipeline(tmp_path):
+    seen = []
+
+    class Watching(ToyPipeline):
+        def training(self, batch_size, **kwargs):
+            seen.append(kwargs["augmentation"])
+            return super().training(batch_size, **kwargs)
+
+    augmentation = Augmentation(random_offset=False, gain_db=3.0)
+    train(tmp_path / "run", Watching(), dataclasses.replace(OPTIONS, epochs=1, augmentation=augmentation))
+    assert seen == [augmentation]
+
+
+def test_collapse_is_no_news_while_the_kl_is_being_introduced(tmp_path, capsys):
+    class Slow(ToyModel):
+        warmup_steps = 300
+
+    options = dataclasses.replace(OPTIONS, epochs=1, steps_per_epoch=250, checkpoint_minutes=60.0)
+    for model, warnings in ((ToyModel, 1), (Slow, 0)):
+        run_dir = tmp_path / model.__name__
+        fit(lambda model=model: model(active_units=0.1), ToyPipeline(), run_dir=run_dir, options=options, verbose=0)
+        assert capsys.readouterr().err.count("latent dimensions are in use") == warnings
+
+
 def test_nan_batch_stops_the_run_and_leaves_the_good_checkpoint(tmp_path):
     with pytest.raises(NonFiniteLoss, match=r"loss became nan at step 5\..*step5\.wav; .*step4\.wav"):
         train(tmp_path / "run", ToyPipeline(broken_step=5))
@@ -223,7 +321,7 @@ def test_damaged_checkpoint_is_refused_in_words(tmp_path):
 
 def test_partial_file_of_a_killed_write_does_no_harm(tmp_path):
     train(tmp_path / "run", options=dataclasses.replace(OPTIONS, epochs=1))
-    (tmp_path / "run" / "checkpoints" / ".last.npz.partial").write_bytes(b"half")
+    (tmp_path / "run" / "checkpoints" / ".last.partial.npz").write_bytes(b"half")
     train(tmp_path / "run")
     assert sorted(os.listdir(tmp_path / "run" / "checkpoints")) == ["best.npz", "last.npz"]
 

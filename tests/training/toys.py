@@ -1,5 +1,7 @@
 """A model and a pipeline small enough to watch: what `fit` needs of them, and no more."""
 
+import types
+
 import keras
 import tensorflow as tf
 
@@ -10,6 +12,7 @@ class ToyModel(keras.Model):
     """One dense layer; stateless noise per row of the global batch; logs and dtypes as the real models have."""
 
     sample_rate = 8000
+    warmup_steps = 0
 
     def __init__(self, active_units: float = 1.0) -> None:
         super().__init__()
@@ -58,6 +61,7 @@ class ToyPipeline:
 
     def __init__(self, epoch_steps: int = 4, broken_step: int = -1, value: float = float("nan")) -> None:
         self.epoch_steps, self.broken_step, self.value = epoch_steps, broken_step, value
+        self.faults = types.SimpleNamespace(fatal=None)
 
     def _batches(self, steps: tf.data.Dataset, batch_size: int, seed: int) -> tf.data.Dataset:
         def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -70,7 +74,7 @@ class ToyPipeline:
         return steps.map(batch).with_options(options)
 
     def training(
-        self, batch_size: int, *, seed: int = 0, first_step: int = 0, gain_db: float = 0.0, random_offset: bool = True
+        self, batch_size: int, *, seed: int = 0, first_step: int = 0, augmentation: object = None
     ) -> tf.data.Dataset:
         return self._batches(tf.data.Dataset.counter(first_step), batch_size, seed)
 
