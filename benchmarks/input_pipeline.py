@@ -104,10 +104,12 @@ def print_rates(folder: Path) -> None:
     }.items():
         work()
         rates[name] = max(measured(work) for _ in range(3))
-        print(f"{name:42} {rates[name][0]:8.0f} audio-s/s  {rates[name][1]:6.2f} CPU-s per audio-hour", flush=True)
+        speed, work_per_hour = rates[name]
+        print(f"{name:42} {speed:8.0f} audio-s/s  {work_per_hour:6.2f} CPU-s per audio-hour", flush=True)
     rate = [value for value, _ in rates.values()]
     print(
-        f"FLAC / plain {rate[1] / rate[0]:.2f}   MP3 / plain {rate[3] / rate[2]:.2f}   store / FLAC {rate[4] / rate[1]:.1f}"
+        f"FLAC / plain {rate[1] / rate[0]:.2f}, MP3 / plain {rate[3] / rate[2]:.2f},"
+        f" store / FLAC {rate[4] / rate[1]:.1f}, store / MP3 {rate[4] / rate[3]:.1f}"
     )
 
 
