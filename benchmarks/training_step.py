@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import keras_audio_vae as kav
 from benchmarks.machine import describe_machine
-from keras_audio_vae.datasets import ChunkPipeline, load, split
+from keras_audio_vae.datasets import Augmentation, ChunkPipeline, load, split
 from keras_audio_vae.training import make_optimizer
 from trainers.flags import parse
 from trainers.settings import FitSettings
@@ -69,7 +69,8 @@ def main() -> None:
     pipeline = ChunkPipeline(split(load("fluidnotes"))["train"], chunk_samples=settings.chunk_samples)
 
     def stream() -> Iterator[dict]:
-        return iter(pipeline.training(settings.batch_size, gain_db=settings.gain_db))
+        augmentation = Augmentation(**settings.augmentation_arguments())
+        return iter(pipeline.training(settings.batch_size, augmentation=augmentation))
 
     def same_batch() -> Iterator[dict]:
         batch = next(stream())

@@ -40,8 +40,8 @@ def load(source: str, settings: FitSettings) -> Corpus:
             sample rate or number of channels.
     """
     corpus = datasets.load(source, strict=settings.strict, cache=scan_cache(settings.scan_cache))
-    if records.is_store(source):
-        _refuse_other_settings(source, settings)
+    if records.is_store(os.path.expanduser(source)):
+        _refuse_other_settings(os.path.expanduser(source), settings)
     return corpus
 
 

@@ -1,6 +1,7 @@
 """Measures a trained model on whole recordings: `python -m trainers.evaluate --run_dir=runs/vae`."""
 
 import dataclasses
+import itertools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ from trainers.flags import FlagSet, flag
 from trainers.settings import FitSettings
 
 if TYPE_CHECKING:
-    from keras_audio_vae.audio import Corpus
+    import numpy as np
+
+    from keras_audio_vae.audio import Corpus, Recording
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,15 +72,29 @@ def measure(model: Any, name: str, corpus: "Corpus", settings: FitSettings, *, o
     output.mkdir(parents=True, exist_ok=True)
     title = f"Measures on the {name} recordings{', which the training saw' if name == 'train' else ''}"
     recordings = ((entry.recording_id, wave) for entry, wave, _ in pipeline.recordings())
-    report = metrics.evaluate(model, recordings, title=title)
+    first = next(recordings, None)
+    if first is None:
+        print("\nNothing was measured: no recording of the split can be read.", flush=True)
+        return
+    report = metrics.evaluate(model, itertools.chain([first], recordings), title=title)
     report.write(output)
     print(f"\n{report.table()}", flush=True)
     if listen:
-        chosen = metrics.spread(len(corpus.recordings), listen)
-        recordings = ((entry.recording_id, wave) for entry, wave, _ in pipeline.recordings())
-        pairs = metrics.reconstruct_pairs(model, recordings, chosen)
+        chosen = [corpus.recordings[index] for index in metrics.spread(len(corpus.recordings), listen)]
+        beginnings = [_beginning(one, settings) for one in chosen]
+        pairs = metrics.reconstruct_pairs(model, filter(None, beginnings), range(len(beginnings)))
         metrics.write_pairs(output / "listen", pairs, settings.sample_rate)
         metrics.draw_spectrograms(output / "spectrograms.png", pairs, settings.sample_rate)
+
+
+def _beginning(recording: "Recording", settings: FitSettings) -> "tuple[str, np.ndarray] | None":
+    """A recording's id and its first minutes; None where they cannot be read."""
+    from keras_audio_vae.audio import Corpus
+    from trainers import data
+
+    alone = dataclasses.replace(settings, min_chunk_dbfs=0.0)
+    found = next(data.chunk(Corpus((recording,)), alone).recordings(), None)
+    return found and (recording.recording_id, found[1])
 
 
 def cli() -> int:

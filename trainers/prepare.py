@@ -85,8 +85,8 @@ def main(settings: PrepareSettings) -> None:
         tell=lambda line: print(line, flush=True),
     )
     counts = manifest["counts"]
-    for skipped in manifest["skipped"][len(corpus.skipped) :]:
-        print(f"  skipped {audio.printable(skipped['path'])}: {skipped['reason']}")
+    for fault in records.load_store(output).faults():
+        print(f"  {fault}")
     print(f"{output}: recordings: {counts['recordings']}, {format_duration(counts['seconds'])}")
 
 

@@ -31,6 +31,7 @@ def main(settings: ReconstructSettings) -> None:
     Raises:
         UserError: There is no sound, or none of it can be decoded, or an input would be overwritten.
     """
+    from keras_audio_vae import audio
     from keras_audio_vae.errors import UserError
     from trainers import data, rundir
 
@@ -39,7 +40,7 @@ def main(settings: ReconstructSettings) -> None:
     corpus = data.load(settings.input, fit_settings)
     print(corpus.report(), flush=True)
     names = output_names([recording.recording_id for recording in corpus.recordings])
-    paths = {name: Path(settings.output) / output for name, output in names.items()}
+    paths = {name: Path(settings.output).expanduser() / output for name, output in names.items()}
     inputs = {Path(recording.path).resolve() for recording in corpus.recordings}
     if overwritten := [str(path) for path in paths.values() if path.resolve() in inputs]:
         raise UserError(f"{overwritten[0]} is an input and would be overwritten: name another --output")
@@ -47,14 +48,26 @@ def main(settings: ReconstructSettings) -> None:
     for recording in corpus.recordings:
         path = paths[recording.recording_id]
         try:
-            note = reconstruct(model, recording, fit_settings, path)
-        except UserError as reason:  # damaged behind its header, which is all that the scan reads
-            print(f"skipped {reason}", flush=True)
+            note = reconstruct_what_can_be(model, recording, fit_settings, path)
+        except (UserError, OSError, ValueError) as reason:  # one file's trouble is not the others'
+            print(f"skipped {audio.printable(recording.path)}: {reason}", flush=True)
             continue
         written += 1
         print(f"{path}: {note}", flush=True)
     if not written:
         raise UserError(f"{settings.input}: nothing of it could be decoded, so nothing was written")
+
+
+def reconstruct_what_can_be(model: Any, recording: "Recording", settings: FitSettings, path: Path) -> str:
+    """`reconstruct`, of the part before the damage where a recording is damaged behind its header."""
+    from keras_audio_vae import audio
+    from keras_audio_vae.errors import UserError
+
+    try:
+        return reconstruct(model, recording, settings, path)
+    except UserError:
+        usable = audio.usable_part(recording)
+        return f"{reconstruct(model, usable, settings, path)}, {usable.partial}"
 
 
 def reconstruct(model: Any, recording: "Recording", settings: FitSettings, path: Path) -> str:

@@ -97,7 +97,9 @@ class Corpus:
 
     def faults(self) -> list[str]:
         """What is not used, a line each: partly used recordings, then skipped files."""
-        partly = [f"partly used {printable(r.path)}: {r.partial}" for r in self.recordings if r.partial]
+        partly = [
+            f"partly used {_name(recording)}: {recording.partial}" for recording in self.recordings if recording.partial
+        ]
         return partly + [f"skipped {printable(skipped.path)}: {skipped.reason}" for skipped in self.skipped]
 
     def to_json(self) -> str:
@@ -112,6 +114,12 @@ _REPORTED: tuple[tuple[str, Callable[[Recording], object]], ...] = (
     ("channels", lambda recording: recording.channels),
     ("formats", lambda recording: recording.format),
 )
+
+
+def _name(recording: Recording) -> str:
+    """Where a recording is; of one that shares its file with others, as in a record store, which it is too."""
+    path = printable(recording.path)
+    return path if path.endswith(recording.recording_id) else f"{path}: {recording.recording_id}"
 
 
 def _count(number: int, noun: str) -> str:

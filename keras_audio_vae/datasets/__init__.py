@@ -2,6 +2,7 @@
 
 from keras_audio_vae.datasets.augment import Augmentation
 from keras_audio_vae.datasets.chunks import ChunkPlan, plan_chunks
+from keras_audio_vae.datasets.dealing import deal
 from keras_audio_vae.datasets.embedded import EMBEDDED, load
 from keras_audio_vae.datasets.pipeline import ChunkPipeline, from_folder
 from keras_audio_vae.datasets.splits import SPLITS, evaluation_part, split
@@ -12,6 +13,7 @@ __all__ = [
     "Augmentation",
     "ChunkPipeline",
     "ChunkPlan",
+    "deal",
     "evaluation_part",
     "from_folder",
     "load",

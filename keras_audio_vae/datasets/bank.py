@@ -13,9 +13,10 @@ from keras_audio_vae.datasets.reading import Reader
 from keras_audio_vae.errors import UserError
 
 _THREADS = 4
-# Up to this length a recording is decoded whole, in the graph; a longer one by blocks: decoded at its own rate and with
+# Up to this length a recording is decoded whole, in the graph; a longer one by pieces: decoded at its own rate and with
 # all of its channels, it might not fit beside the others.
 _WHOLE_SAMPLES = 2**22
+_PIECE_SAMPLES = 2**16  # three seconds: as much of a damaged recording is lost around each damage
 
 
 class Bank:
@@ -28,7 +29,7 @@ class Bank:
     Example:
         >>> from keras_audio_vae import datasets
         >>> corpus = datasets.load("fluidnotes")
-        >>> bank = Bank(Reader(corpus, 22050, 1), Faults(305))
+        >>> bank = Bank(Reader(corpus, 22050, 1), Faults())
         >>> bank.read(0, start=0, count=100).shape
         (100, 1)
     """
@@ -38,17 +39,29 @@ class Bank:
         self._reader, self._faults = reader, faults
         self._offsets = np.cumsum(reader.lengths) - reader.lengths
         self._samples = np.zeros((int(reader.lengths.sum()), reader.channels), np.float32)
-        self._errors: dict[int, UserError] = {}
+        self._damaged: dict[int, list[tuple[int, int, UserError]]] = {}  # by recording: from, to, why
+        self._gains = reader.gains
         rest = set(range(len(reader.lengths))) - self._decode_in_graph()
         with ThreadPoolExecutor(_THREADS) as pool:
-            list(pool.map(self._read_by_blocks, sorted(rest)))
-        if reader.normalization != "none":
-            self._samples *= np.repeat(reader.gains, reader.lengths)[:, np.newaxis]
+            list(pool.map(self._read_by_pieces, sorted(rest)))
 
     def read(self, index: int, start: int, count: int) -> np.ndarray:
-        """A stretch of one recording: float32 [count, channels]; raises its `UserError` if it could not be read."""
-        if index in self._errors:
-            raise self._errors[index]
+        """A stretch of one recording.
+
+        Args:
+            index: which recording.
+            start: first sample.
+            count: how many.
+
+        Returns:
+            float32 [count, channels].
+
+        Raises:
+            UserError: it could not be read there.
+        """
+        for damage, end, error in self._damaged.get(index, ()):
+            if start < end and damage < start + count:
+                raise error
         first = self._offsets[index] + start
         return self._samples[first : first + count]
 
@@ -68,7 +81,7 @@ class Bank:
         def put(index: np.int64, waveform: np.ndarray) -> np.int64:
             recording = recordings[index]
             check_decoded(recording.path, waveform, recording.samples)
-            self._put(int(index), 0, self._reader.prepare(int(index), waveform))
+            self._put(int(index), 0, self._reader.prepare(int(index), waveform) * self._gains[index])
             return index
 
         def decode(index: tf.Tensor, path: tf.Tensor, decoder: tf.Tensor) -> tf.Tensor:
@@ -79,16 +92,16 @@ class Bank:
         # What fails is read again by libsndfile, where it is either read or named.
         return {int(index) for index in data.ignore_errors().as_numpy_iterator()}
 
-    def _read_by_blocks(self, index: int) -> None:
-        recording = self._reader.corpus.recordings[index]
-        start = 0
-        try:
-            for block in self._reader.blocks(index):
-                self._put(index, start, block)
-                start += len(block)
-        except UserError as error:
-            self._faults.note(recording, error)
-            self._errors[index] = error
+    def _read_by_pieces(self, index: int) -> None:
+        """Read a long recording, or a damaged one: what can be read of it."""
+        length = int(self._reader.lengths[index])
+        for start in range(0, length, _PIECE_SAMPLES):
+            count = min(_PIECE_SAMPLES, length - start)
+            try:
+                self._put(index, start, self._reader.read(index, start, count))
+            except UserError as error:
+                self._faults.note(self._reader.corpus.recordings[index], error)
+                self._damaged.setdefault(index, []).append((start, start + count, error))
 
     def _put(self, index: int, start: int, waveform: np.ndarray) -> None:
         first = self._offsets[index] + start

@@ -14,7 +14,7 @@ from keras_audio_vae.datasets.reading import Reader
 
 @dataclass(frozen=True)
 class Piece:
-    """What one block needs of one recording.
+    """What some neighbouring chunks need of their recording.
 
     Attributes:
         start: first sample of the piece within the recording.
@@ -53,11 +53,11 @@ class BlockCache:
         self._before, self._after = before, after
         # Those of the lanes, some that lanes are about to leave, and those of batches that are read ahead.
         self._most_blocks = order.lanes * 5 // 4 + 4 * order.batch_size
-        self._blocks: OrderedDict[int, dict[tuple[int, bool], Future[Piece]]] = OrderedDict()
+        self._blocks: OrderedDict[int, dict[int, Future[Piece]]] = OrderedDict()
         self._lock = threading.Lock()
 
     def piece(self, chunk: int, block: int) -> Piece:
-        """The part of a block that is of a chunk's recording.
+        """The part of a block that a chunk shares with its neighbours.
 
         Args:
             chunk: number of the chunk.
@@ -66,27 +66,43 @@ class BlockCache:
         Raises:
             UserError: the recording can't be read there.
         """
-        first = block % self._order.num_chunks
-        # The block that goes on from the last chunk with the first one is read as two.
-        key = (int(self._plan.recording[chunk]), chunk < first)
+        first, last = self._neighbours(chunk, block % self._order.num_chunks)
         with self._lock:
             pieces = self._blocks.setdefault(block, {})
             self._blocks.move_to_end(block)
-            is_mine = key not in pieces
-            future = pieces.setdefault(key, Future())
+            is_mine = first not in pieces
+            future = pieces.setdefault(first, Future())
             while len(self._blocks) > self._most_blocks:
                 self._blocks.popitem(last=False)
         if is_mine:
             try:
-                future.set_result(self._read(key[0], first, wrapped=key[1]))
+                future.set_result(self._read(first, last))
             except BaseException as error:  # for the threads that wait, too
                 future.set_exception(error)
         return future.result()
 
-    def _read(self, recording: int, first: int, wrapped: bool) -> Piece:
+    def _neighbours(self, chunk: int, begin: int) -> tuple[int, int]:
+        """First and last chunk, around a given one, that are worth reading at once.
+
+        They are of its block, which goes from chunk `begin` on and after the last chunk of all with the first, and of
+        its recording; and nothing lies between them that is not read anyhow, as where quiet chunks were left out.
+        """
         size, num_chunks = self._order.chunks_per_block, self._order.num_chunks
-        chunks = slice(0, first + size - num_chunks) if wrapped else slice(first, min(first + size, num_chunks))
-        starts = self._plan.start[chunks][self._plan.recording[chunks] == recording]
-        start = max(0, int(starts.min()) - self._before)
-        stop = min(int(self._reader.lengths[recording]), int(starts.max()) + self._after)
+        lowest, highest = (begin, min(begin + size, num_chunks)) if chunk >= begin else (0, begin + size - num_chunks)
+        first = last = chunk
+        while first > lowest and self._touch(first - 1, first):
+            first -= 1
+        while last + 1 < highest and self._touch(last, last + 1):
+            last += 1
+        return first, last
+
+    def _touch(self, chunk: int, following: int) -> bool:
+        plan = self._plan
+        gap = plan.start[following] - plan.start[chunk]
+        return plan.recording[chunk] == plan.recording[following] and gap <= self._before + self._after
+
+    def _read(self, first: int, last: int) -> Piece:
+        recording = int(self._plan.recording[first])
+        start = max(0, int(self._plan.start[first]) - self._before)
+        stop = min(int(self._reader.lengths[recording]), int(self._plan.start[last]) + self._after)
         return Piece(start, self._reader.read(recording, start, stop - start))

@@ -33,8 +33,12 @@ def load(source: str, *, strict: bool = False, cache: str | None = None) -> Corp
     """
     if source in EMBEDDED:
         return _load_labelled(os.path.join(os.path.dirname(os.path.abspath(__file__)), source))
-    if records.is_store(source):
-        return records.load_store(source)
+    folder = os.path.expanduser(source)
+    if records.is_store(folder):
+        corpus = records.load_store(folder)
+        if strict and corpus.faults():
+            raise UserError(f"{source}: {corpus.faults()[0]} (and all else that its manifest names)")
+        return corpus
     try:
         return scan(source, strict=strict, cache=cache)
     except UserError as error:

@@ -7,32 +7,29 @@ from keras_audio_vae.audio import Recording, printable
 from keras_audio_vae.errors import UserError
 
 _log = logging.getLogger("keras_audio_vae")
-_TOLERATED = 0.5  # share of the recordings; when more of them fail, it is the disk, and there is nothing left to learn
+_TOLERATED = 30  # batches in a row without any sound: it is the disk, then, and there is nothing left to learn from
 
 
 class Faults:
     """What went wrong with which recording.
 
-    Args:
-        num_recordings: how many the corpus has.
-
     Attributes:
         reasons: by the recording's id.
-        fatal: the error to stop with, once more than half of the recordings have failed.
+        fatal: the error to stop with, once batch after batch could not be read at all.
 
     Example:
         >>> from keras_audio_vae import datasets
-        >>> faults = Faults(num_recordings=305)
+        >>> faults = Faults()
         >>> faults.note(datasets.load("fluidnotes").recordings[0], UserError("gone"))
         >>> list(faults.reasons.values()), faults.fatal
         (['gone'], None)
     """
 
-    def __init__(self, num_recordings: int):
+    def __init__(self) -> None:
         """Nothing has failed yet."""
         self.reasons: dict[str, str] = {}
         self.fatal: UserError | None = None
-        self._num_recordings = num_recordings
+        self._empty_batches = 0
         self._lock = threading.Lock()
 
     def note(self, recording: Recording, error: UserError) -> None:
@@ -46,10 +43,19 @@ class Faults:
             if recording.recording_id in self.reasons:
                 return
             self.reasons[recording.recording_id] = str(error)
-            failed = len(self.reasons)
         _log.warning("Left out where it cannot be read: %s", error)
-        if failed > _TOLERATED * self._num_recordings:
-            self.fatal = UserError(
-                f"{failed} of {self._num_recordings} recordings cannot be read any more,"
-                f" {printable(recording.recording_id)} among them ({error}); is the disk still there?"
-            )
+
+    def count_batch(self, holds_sound: bool) -> None:
+        """Watch what training gets.
+
+        Args:
+            holds_sound: whether any row of the batch could be read.
+        """
+        with self._lock:
+            self._empty_batches = 0 if holds_sound else self._empty_batches + 1
+            if self._empty_batches > _TOLERATED:
+                name, reason = next(iter(self.reasons.items()))
+                self.fatal = UserError(
+                    f"no recording can be read any more, {len(self.reasons)} have failed, {printable(name)} among them"
+                    f" ({reason}); is the disk still there?"
+                )

@@ -54,10 +54,11 @@ class ChunkPipeline:
     among its replicas.
 
     A corpus that fits into `cache_gb` is decoded once, into memory, when the first batch is asked for. A larger one, or
-    a record store, is read while training, a few chunks at a time: the same batches, in memory that does not grow with
-    the corpus or with its longest recording.
+    a record store, is read while training, a few chunks at a time: the same batches (to the bit where nothing is
+    resampled and nothing was lossy), in memory that does not grow with the corpus or with its longest recording.
 
-    A recording that turns out damaged, or vanishes, is named once and left out: its rows have mask 0.
+    A recording that turns out damaged, or vanishes, is named once and left out where it cannot be read: rows that would
+    need that part have mask 0.
 
     Args:
         corpus: the recordings of one split.
@@ -113,7 +114,7 @@ class ChunkPipeline:
         self.sample_rate = sample_rate
         self.channels = channels
         self.chunk_samples = chunk_samples
-        self.faults = Faults(len(corpus.recordings))
+        self.faults = Faults()
         self.reader = Reader(corpus, sample_rate, channels, normalization)
         self._in_files = any(recording.decoder != records.DECODER for recording in corpus.recordings)
         self.cached = self._in_files and int(self.reader.lengths.sum()) * channels * 4 <= cache_gb * 2**30
@@ -173,7 +174,7 @@ class ChunkPipeline:
             Dataset of full batches; what the last one lacks is filled by rows of zeros with mask 0.
         """
         order = self._order(batch_size, seed=0)
-        read = self._batch_reader(order, _NO_AUGMENTATION)
+        read = self._batch_reader(order, _NO_AUGMENTATION, is_training=False)
         start, length = tf.constant(self._plan.start), tf.constant(self._plan.length)
 
         def batch(number: tf.Tensor) -> Batch:
@@ -230,7 +231,7 @@ class ChunkPipeline:
         self, steps: tf.data.Dataset, batch_size: int, seed: int, augmentation: Augmentation
     ) -> tf.data.Dataset:
         order = self._order(batch_size, seed)
-        read = self._batch_reader(order, augmentation)
+        read = self._batch_reader(order, augmentation, is_training=True)
         recording, start = tf.constant(self._plan.recording), tf.constant(self._plan.start)
         total = tf.constant(self.reader.lengths)
 
@@ -253,7 +254,7 @@ class ChunkPipeline:
         drawn = steps.batch(_STEPS_DRAWN_AT_ONCE).map(lambda many: (many, *order.chunks(many))).unbatch()
         return _global_batches(drawn.map(batch, tf.data.AUTOTUNE, deterministic=True))
 
-    def _batch_reader(self, order: Order, augmentation: Augmentation) -> Callable[[Rows], Batch]:
+    def _batch_reader(self, order: Order, augmentation: Augmentation, is_training: bool) -> Callable[[Rows], Batch]:
         """A function of rows in the graph: the batch that they are cut to."""
         # From a chunk's planned start, augmentation goes half a distance of chunks to either side, a chunk that is
         # moved away from its recording's end a whole one back, and a chunk that is played faster needs more.
@@ -274,8 +275,10 @@ class ChunkPipeline:
                     sound = change_speed(sound, speed, min(self.chunk_samples, int(length / speed)))
                 waveform[row, : len(sound)] = sound
                 mask[row, : len(sound)] = 1
-            if self.faults.fatal is not None:
-                raise self.faults.fatal
+            if is_training:
+                self.faults.count_batch(bool(mask.any()))
+                if self.faults.fatal is not None:
+                    raise self.faults.fatal
             return waveform, mask
 
         def in_graph(rows: Rows) -> Batch:

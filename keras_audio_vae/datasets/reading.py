@@ -5,7 +5,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import numpy as np
@@ -117,8 +117,7 @@ class Reader:
     def gains(self) -> np.ndarray:
         """The factor that brings each recording to the standard level: float32 [recordings].
 
-        A record store knows its levels. Of files, each is decoded once to learn its level; one that can't be read has
-        gain 1.
+        A record store knows its levels. Of files, each is decoded once to learn its level.
         """
         indices = range(len(self.corpus.recordings))
         if self.normalization == "none":
@@ -128,14 +127,14 @@ class Reader:
 
     def _gain(self, index: int) -> float:
         recording = self.corpus.recordings[index]
-        try:
-            if recording.decoder == records.DECODER:
-                measured = records.levels(recording)
-            else:
-                measured = levels.measure(self.blocks(index), self.sample_rate)
-        except UserError:
-            return 1.0
-        return levels.gain_for(measured, self.normalization)
+        if recording.decoder == records.DECODER:
+            return levels.gain_for(records.levels(recording), self.normalization)
+
+        def readable() -> Iterator[np.ndarray]:
+            with suppress(UserError):  # a damaged recording has the level of what comes before the damage
+                yield from self.blocks(index)
+
+        return levels.gain_for(levels.measure(readable(), self.sample_rate), self.normalization)
 
     @contextmanager
     def _stream(self, index: int) -> Iterator[Stream]:

@@ -12,7 +12,9 @@ from keras_audio_vae.audio import scan
 from keras_audio_vae.datasets import ChunkPipeline, load
 from keras_audio_vae.datasets.block_cache import BlockCache
 from keras_audio_vae.datasets.chunks import plan_chunks
+from keras_audio_vae.datasets.faults import Faults
 from keras_audio_vae.datasets.order import Order
+from keras_audio_vae.datasets.quiet import leave_out_quiet
 from keras_audio_vae.datasets.reading import Reader
 from keras_audio_vae.errors import UserError
 
@@ -98,9 +100,11 @@ def test_a_disk_that_goes_missing_ends_the_training_in_words(folder):
     pipeline = ChunkPipeline(scan(folder), sample_rate=RATE, chunk_samples=1000, cache_gb=0.0)
     for file in folder.iterdir():
         file.unlink()
+    take(pipeline.evaluation(8), 40)  # a split to watch can do without
+    assert pipeline.faults.fatal is None
     with pytest.raises(tf.errors.OpError):
-        take(pipeline.training(8), 20)
-    assert isinstance(pipeline.faults.fatal, UserError) and "of 6 recordings" in str(pipeline.faults.fatal)
+        take(pipeline.training(8), 60)
+    assert isinstance(pipeline.faults.fatal, UserError) and "is the disk still there" in str(pipeline.faults.fatal)
 
 
 def test_whole_recordings_come_in_stretches(folder, monkeypatch):
@@ -128,3 +132,29 @@ def test_quiet_chunks_are_left_out_or_thinned(tmp_path):
     assert (thinned.num_chunks, thinned.num_quiet) == (7, 3)
     with pytest.raises(UserError, match="min_chunk_dbfs"):
         pipeline(min_chunk_dbfs=-1.0)
+
+
+def test_pieces_do_not_reach_over_what_was_left_out(tmp_path):
+    """One sound every ten seconds: what is read around it does not grow with the silence between."""
+    sound = np.zeros(600 * RATE)
+    for second in range(0, 600, 10):
+        sound[second * RATE : (second + 1) * RATE] = 0.5
+    soundfile.write(tmp_path / "a.wav", sound, RATE)
+    reader = CountingReader(scan(tmp_path), RATE, 1)
+    plan = leave_out_quiet(plan_chunks(reader.lengths, 800, 0.5), reader, Faults(), limit_dbfs=-20.0, keep=0.0)
+    order = Order(len(plan.start), batch_size=16)
+    cache = BlockCache(reader, plan, order, before=400, after=1200)
+    chunks, blocks = (part.numpy().ravel() for part in order.chunks(tf.range(order.steps_per_epoch, dtype=tf.int64)))
+    longest = max(len(cache.piece(int(c), int(b)).waveform) for c, b in zip(chunks, blocks, strict=True))
+    assert order.chunks_per_block > 1 and longest < 4 * RATE
+
+
+@pytest.mark.parametrize("cache_gb", [1.0, 0.0])
+def test_of_a_damaged_recording_the_rest_is_used(tmp_path, cache_gb):
+    sound = np.random.default_rng(0).uniform(-0.4, 0.4, 60 * RATE).astype(np.float32)
+    sound[55 * RATE] = np.nan
+    soundfile.write(tmp_path / "a.wav", sound, RATE, subtype="FLOAT")
+    pipeline = ChunkPipeline(scan(tmp_path), sample_rate=RATE, chunk_samples=RATE, cache_gb=cache_gb)
+    masks = np.concatenate([batch["mask"].numpy().any(axis=1) for batch in take(pipeline.training(16), 7)])
+    assert 0.75 < masks.mean() < 1 and pipeline.faults.fatal is None
+    assert len(pipeline.faults.reasons) == 1

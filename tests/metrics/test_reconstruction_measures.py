@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cosine
 
+from keras_audio_vae.frontends import mel_matrix
 from keras_audio_vae.metrics import (
     MEASURES,
     cosine_similarity,
@@ -16,7 +17,6 @@ from keras_audio_vae.metrics import (
     multi_resolution_stft_distance,
     si_sdr,
 )
-from keras_audio_vae.frontends import mel_matrix
 from keras_audio_vae.metrics.reconstruction import MEL_RESOLUTIONS, STFT_RESOLUTIONS
 from keras_audio_vae.metrics.spectra import power_spectrogram
 

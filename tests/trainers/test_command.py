@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -46,7 +47,7 @@ class Asked(UserError):
         ([], raising(UserError("no folder\nof that name")), 1, "trainers.some: no folder of that name\n"),
         ([], raising(Asked("stopped at step 3")), 143, "stopped at step 3"),
         ([], raising(KeyboardInterrupt()), 130, "interrupted"),
-        ([], lambda settings: open("no/such"), 1, "trainers.some: No such file or directory: no/such\n"),
+        ([], lambda settings: Path("no/such").read_text(), 1, "trainers.some: No such file or directory: no/such\n"),
         ([], raising(OSError(28, "No space left on device")), 1, "No space left on device\n"),
         ([], raising(OSError("unable to\nwrite")), 1, "trainers.some: unable to write\n"),
     ],

@@ -144,16 +144,21 @@ def test_reconstructions_have_the_input_s_length_and_tree(folder, run_dir, tmp_p
     assert "letter.wav" in out and "empty.flac" in out
 
 
-def test_a_file_damaged_behind_its_header_is_skipped_and_named(run_dir, tmp_path, monkeypatch, capsys):
+def test_what_can_be_read_of_a_damaged_file_is_reconstructed(run_dir, tmp_path, monkeypatch, capsys):
     sound = np.zeros(8000, np.float32)
     (tmp_path / "in" / "a").mkdir(parents=True)
     soundfile.write(tmp_path / "in" / "z.wav", sound, 8000)
-    sound[4000] = np.nan
-    soundfile.write(tmp_path / "in" / "a" / "broken.wav", sound, 8000, subtype="FLOAT")
+    for name, damage in (("broken", 4000), ("void", 0)):
+        damaged = sound.copy()
+        damaged[damage] = np.nan
+        soundfile.write(tmp_path / "in" / "a" / f"{name}.wav", damaged, 8000, subtype="FLOAT")
     arguments = [f"--run_dir={run_dir}", f"--output={tmp_path / 'out'}"]
     assert call(monkeypatch, reconstruct, *arguments, f"--input={tmp_path / 'in'}") == 0
-    assert [path.name for path in (tmp_path / "out").rglob("*.wav")] == ["z.wav"]
-    assert f"skipped {tmp_path / 'in' / 'a' / 'broken.wav'}: sample 4000 is NaN" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*.wav")) == ["broken.wav", "z.wav"]
+    said = capsys.readouterr().out
+    assert "only the first 4000 of 8000 samples can be read" in said and "void.wav: sample 0 is NaN" in said
+    assert soundfile.info(tmp_path / "out" / "a" / "broken.wav").frames == 4000 * 22050 // 8000
+    (tmp_path / "in" / "a" / "broken.wav").unlink()
     assert call(monkeypatch, reconstruct, *arguments, f"--input={tmp_path / 'in' / 'a'}") == 1
     assert "nothing was written" in capsys.readouterr().err
 

@@ -174,6 +174,11 @@ def _finish(folder: str, plans: Sequence[ShardPlan], corpus: Corpus, strict: boo
     rows = {row["recording_id"]: {**row, "shard": n} for n, facts in enumerate(written) for row in facts["recordings"]}
     ordered = [rows[recording.recording_id] for recording in corpus.recordings if recording.recording_id in rows]
     index = {name: [row[name] for row in ordered] for name in records.COLUMNS}
+    if strict and (partial := [row for row in ordered if row["partial"]]):
+        raise UserError(
+            f"{len(partial)} of {len(ordered)} recordings can be used in part only:"
+            f" {partial[0]['recording_id']}: {partial[0]['partial']}"
+        )
     settings = plans[0].settings
     samples = sum(index["samples"])
     skipped = [asdict(entry) for entry in corpus.skipped]
