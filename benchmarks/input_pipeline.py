@@ -91,7 +91,7 @@ def epoch(source: Path) -> float:
 def print_rates(folder: Path) -> None:
     """Speed of every way to read, beside plain decoding."""
     write_files(folder / "flac", 40, 60.0, "flac")
-    write_files(folder / "mp3", 20, 60.0, "mp3")
+    write_files(folder / "mp3", 40, 60.0, "mp3")
     settings = store.StoreSettings(RATE, 1, NO_SPLIT)
     store.write_store(load(str(folder / "flac")), str(folder / "store"), settings, writer="processes")
     rates = {}

@@ -61,7 +61,7 @@ def test_an_epoch_reads_the_corpus_about_once_and_keeps_little(tmp_path):
         kept.append(sum(len(future.result().waveform) for block in cache._blocks.values() for future in block.values()))
     # Of each chunk half is its neighbour's; a block reads its margins too, and about one lane in three starts anew.
     assert reader.samples_read < 1.8 * 600 * RATE, "chunk by chunk it would be six times the corpus"
-    assert max(kept) < 0.25 * 600 * RATE
+    assert max(kept) < 0.4 * 600 * RATE
 
 
 def test_a_chunk_from_disk_is_the_chunk_from_memory_at_another_rate(folder):
