@@ -97,7 +97,7 @@ def print_rates(folder: Path) -> None:
         for number, file in itertools.product(range(15), sorted((folder / kind).iterdir())):
             os.link(file, folder / f"{kind}.hours" / f"{number}.{file.name}")
     settings = store.StoreSettings(RATE, 1, NO_SPLIT)
-    store.write_store(load(str(folder / "flac.hours")), str(folder / "store"), settings, writer="processes")
+    store.write_store(load(str(folder / "flac")), str(folder / "store"), settings, writer="processes")
     rates = {}
     for name, work in {
         "FLAC 22,050 Hz, plain libsndfile": lambda: plain_decoding(folder / "flac", resampled=False),
