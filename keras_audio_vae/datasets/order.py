@@ -21,8 +21,8 @@ import tensorflow as tf
 
 MOST_LANES = 128  # blocks that are kept in memory; also more than the rows of most batches, which are then all distinct
 _MOST_CHUNKS_PER_BLOCK = 16  # with half of each chunk in the next, nine seconds: a seek costs little beside that
-# A corpus with fewer is cut into smaller blocks, down to single chunks: what is small is in memory anyway, and its order
-# is then as random as it can be.
+# A corpus with fewer is cut into smaller blocks, down to single chunks: what is small is in memory anyway, and its
+# order is then as random as it can be.
 _FEWEST_BLOCKS = 2048
 
 # One stream of random numbers for each use, so that they do not follow each other.
