@@ -1,15 +1,16 @@
 """What reading costs: speed against plain decoding, memory against length, start-up against size.
 
-    python -m benchmarks.input_pipeline
+    python -m benchmarks.input_pipeline [--part=rates|lengths|scan|growth]
 
 Everything is made in a temporary folder from the embedded recordings, so that files compress as music does. Each figure
-of memory is that of a process of its own. It takes some ten minutes and 4 GB of disk.
+of memory is that of a process of its own. It takes some twenty minutes and 4 GB of disk.
 """
 
 import argparse
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,8 @@ from keras_audio_vae.audio import WavWriter
 from keras_audio_vae.datasets import ChunkPipeline, load, store
 
 RATE = 22050
-BATCH, BATCHES = 16, 400
+BATCH, BATCHES, ROUNDS = 16, 300, 5
+WARM_UP = 200  # batches, in which the blocks of all lanes are read for the first time
 THREADS = 2
 NO_SPLIT = {"valid_fraction": 0.0, "test_fraction": 0.0}
 
@@ -52,15 +54,8 @@ def write_files(folder: Path, count: int, seconds: float, suffix: str) -> None:
             soundfile.write(folder / f"{number}.flac", part, RATE)
 
 
-def measured(work: Callable[[], float]) -> tuple[float, float]:
-    """Audio-seconds per second, and CPU-seconds per hour of audio, of some work that returns its audio-seconds."""
-    start, cpu = time.perf_counter(), time.process_time()
-    seconds = work()
-    return seconds / (time.perf_counter() - start), (time.process_time() - cpu) / (seconds / 3600)
-
-
 def plain_decoding(folder: Path, resampled: bool) -> float:
-    """libsndfile, and soxr after it, over all files by as many threads as the pipeline has."""
+    """libsndfile, and soxr after it, over all files by as many threads as the pipeline has: audio-seconds."""
 
     def decode(path: Path) -> float:
         waveform, rate = soundfile.read(path, dtype="float32", always_2d=True)
@@ -72,49 +67,89 @@ def plain_decoding(folder: Path, resampled: bool) -> float:
         return sum(pool.map(decode, sorted(folder.iterdir())))
 
 
-def pipeline_of(source: Path) -> ChunkPipeline:
-    """Chunks of a second, read while training."""
-    return ChunkPipeline(load(str(source)), cache_gb=0.0)
-
-
-def batches(source: Path) -> float:
-    """Audio-seconds of some batches."""
-    pipeline = pipeline_of(source)
+def with_threads(data: tf.data.Dataset) -> tf.data.Dataset:
+    """A data set that has as many threads as plain decoding has."""
     options = tf.data.Options()
     options.threading.private_threadpool_size = THREADS
-    for _ in itertools.islice(iter(pipeline.training(BATCH).with_options(options)), BATCHES):
-        pass
-    return float(BATCHES * BATCH * pipeline.chunk_samples / RATE)
+    return data.with_options(options)
+
+
+def training(source: Path, overlap: float) -> tf.data.Dataset:
+    """Training batches of chunks of a second, read while training."""
+    pipeline = ChunkPipeline(load(str(source)), chunk_overlap=overlap, cache_gb=0.0)
+    return with_threads(pipeline.training(BATCH))
+
+
+def in_memory() -> tf.data.Dataset:
+    """Batches of 16-bit samples that are in memory: what tf.data, a call into Python and the batch itself cost."""
+    integers = np.zeros((BATCH, RATE, 1), np.int16)
+
+    def make(_: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.multiply(integers, np.float32(2**-15)), np.ones((BATCH, RATE), np.float32)
+
+    numbers = tf.data.Dataset.range(tf.int64.max)
+    calls = numbers.map(lambda number: tf.numpy_function(make, [number], (tf.float32, tf.float32)), tf.data.AUTOTUNE)
+    return with_threads(calls.prefetch(2))
+
+
+def taking(data: tf.data.Dataset) -> Callable[[], float]:
+    """A function that takes the next batches and returns their audio-seconds; the blocks of all lanes are read."""
+    iterator = iter(data)
+
+    def take(batches: int = BATCHES) -> float:
+        for _ in itertools.islice(iterator, batches):
+            pass
+        return float(batches * BATCH)
+
+    take(WARM_UP)
+    return take
+
+
+def measured(work: Callable[[], float]) -> np.ndarray:
+    """Wall seconds and CPU-seconds that work takes for a second of audio: float64 [2]."""
+    start, cpu = time.perf_counter(), time.process_time()
+    seconds = work()
+    return np.array([time.perf_counter() - start, time.process_time() - cpu]) / seconds
+
+
+def make_sources(folder: Path) -> None:
+    """Forty minutes of music as FLAC and MP3; ten hours of copies of them; and a store of those."""
+    for kind in ("flac", "mp3"):
+        write_files(folder / kind, 40, 60.0, kind)
+        (folder / f"{kind}.hours").mkdir()
+        for number, file in itertools.product(range(15), sorted((folder / kind).iterdir())):
+            shutil.copyfile(file, folder / f"{kind}.hours" / f"{number}.{file.name}")
+    settings = store.StoreSettings(RATE, 1, NO_SPLIT)
+    store.write_store(load(str(folder / "flac.hours")), str(folder / "store"), settings, writer="processes")
 
 
 def print_rates(folder: Path) -> None:
-    """Speed of every way to read, beside plain decoding."""
-    write_files(folder / "flac", 40, 60.0, "flac")
-    write_files(folder / "mp3", 40, 60.0, "mp3")
-    for kind in ("flac", "mp3"):
-        # Ten hours by links: what is larger than memory is drawn by larger blocks than what is not.
-        (folder / f"{kind}.hours").mkdir()
-        for number, file in itertools.product(range(15), sorted((folder / kind).iterdir())):
-            os.link(file, folder / f"{kind}.hours" / f"{number}.{file.name}")
-    settings = store.StoreSettings(RATE, 1, NO_SPLIT)
-    store.write_store(load(str(folder / "flac")), str(folder / "store"), settings, writer="processes")
-    rates = {}
-    for name, work in {
-        "FLAC 22,050 Hz, plain libsndfile": lambda: plain_decoding(folder / "flac", resampled=False),
-        "FLAC 22,050 Hz, batches": lambda: batches(folder / "flac.hours"),
-        "MP3 44,100 Hz stereo, libsndfile + soxr": lambda: plain_decoding(folder / "mp3", resampled=True),
-        "MP3 44,100 Hz stereo, batches": lambda: batches(folder / "mp3.hours"),
-        "record store, batches": lambda: batches(folder / "store"),
-    }.items():
-        work()
-        rates[name] = max(measured(work) for _ in range(3))
-        speed, work_per_hour = rates[name]
-        print(f"{name:42} {speed:8.0f} audio-s/s  {work_per_hour:6.2f} CPU-s per audio-hour", flush=True)
-    rate = [value for value, _ in rates.values()]
-    print(
-        f"FLAC / plain {rate[1] / rate[0]:.2f}, MP3 / plain {rate[3] / rate[2]:.2f},"
-        f" store / FLAC {rate[4] / rate[1]:.1f}, store / MP3 {rate[4] / rate[3]:.1f}"
-    )
+    """Speed of every way to read, beside plain decoding: medians of rounds, in each of which all take turns."""
+    folder.mkdir()
+    make_sources(folder)
+    work = {
+        "FLAC, plain": lambda: plain_decoding(folder / "flac", resampled=False),
+        "MP3, plain": lambda: plain_decoding(folder / "mp3", resampled=True),
+        "in memory": taking(in_memory()),
+    }
+    for kind, source in (("FLAC", "flac.hours"), ("MP3", "mp3.hours"), ("store", "store")):
+        for overlap in (0.5, 0.0):
+            work[f"{kind}, overlap {overlap}"] = taking(training(folder / source, overlap))
+    turns = [{name: measured(one) for name, one in work.items()} for _ in range(ROUNDS)]
+    rounds = {name: np.array([turn[name] for turn in turns]) for name in work}
+    for name, costs in rounds.items():
+        wall, cpu = np.median(costs, axis=0)
+        print(f"{name:20} {1 / wall:8.0f} audio-s/s  {3600 * cpu:6.2f} CPU-s per audio-hour", flush=True)
+    for overlap in ("overlap 0.5", "overlap 0.0"):
+        for faster, slower in (
+            (f"FLAC, {overlap}", "FLAC, plain"),
+            (f"MP3, {overlap}", "MP3, plain"),
+            (f"store, {overlap}", f"FLAC, {overlap}"),
+            (f"store, {overlap}", f"MP3, {overlap}"),
+            ("in memory", f"FLAC, {overlap}"),
+        ):
+            wall, cpu = np.median(rounds[slower] / rounds[faster], axis=0)
+            print(f"{faster} / {slower}: {wall:.2f} by the clock, {cpu:.2f} by CPU time", flush=True)
 
 
 def in_own_process(*arguments: str) -> dict:
@@ -182,7 +217,7 @@ def print_scan(folder: Path) -> None:
     folder.mkdir()
     write_files(folder / "one", 1, 0.5, "flac")
     for number in range(10_000):
-        (folder / f"{number}.flac").write_bytes((folder / "one" / "0.flac").read_bytes())
+        shutil.copyfile(folder / "one" / "0.flac", folder / f"{number}.flac")
     cache = str(folder.parent / "scan_cache")
     for name in ("first scan", "second scan"):
         start = time.perf_counter()
@@ -193,17 +228,17 @@ def print_scan(folder: Path) -> None:
 def print_growth(folder: Path) -> None:
     """Start-up and memory of 1, 10 and 100 hours, as a folder and as a store.
 
-    The folder's files are links to one file of a minute; the store is at 2,205 Hz, a tenth of the rate, so that it fits
-    on small disks: opening it takes what its number of recordings takes.
+    The folder's files are copies of a minute of silence, and the store is at 2,205 Hz, a tenth of the rate, so that
+    they fit on small disks: opening them takes what their number takes.
     """
     folder.mkdir()
-    write_files(folder / "one", 1, 60.0, "flac")
+    soundfile.write(folder / "silence.flac", np.zeros(60 * RATE), RATE)
     os.environ["SCAN_CACHE"] = str(folder / "cache")
     for hours in (1, 10, 100):
         files, made = folder / f"{hours}", folder / f"{hours}.store"
         files.mkdir()
         for number in range(60 * hours):
-            os.link(folder / "one" / "0.flac", files / f"{number}.flac")
+            shutil.copyfile(folder / "silence.flac", files / f"{number}.flac")
         store.write_store(load(str(files)), str(made), store.StoreSettings(2205, 1, NO_SPLIT), writer="processes")
         for name, source in (("folder", files), ("folder again", files), ("store", made)):
             found = in_own_process("--start_up", str(source))
@@ -216,6 +251,8 @@ def print_growth(folder: Path) -> None:
 def main() -> None:
     """Prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parts = {"rates": print_rates, "lengths": print_lengths, "scan": print_scan, "growth": print_growth}
+    parser.add_argument("--part", choices=parts, help="only this part")
     parser.add_argument("--start_up", help=argparse.SUPPRESS)
     parser.add_argument("--reconstruct", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -227,10 +264,9 @@ def main() -> None:
     else:
         print(describe_machine())
         with tempfile.TemporaryDirectory() as folder:
-            print_rates(Path(folder))
-            print_lengths(Path(folder) / "lengths")
-            print_scan(Path(folder) / "scan")
-            print_growth(Path(folder) / "growth")
+            for name, print_part in parts.items():
+                if arguments.part in (None, name):
+                    print_part(Path(folder) / name)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def run(
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if HELP_FLAGS.intersection(arguments):
-        print(flags.format_help(settings_class, f"python -m {name}", purpose))
+        print(flags.format_help(settings_class.resolve(arguments), f"python -m {name}", purpose))
         return 0
     try:
         settings = flags.parse(settings_class, arguments)

@@ -2,7 +2,9 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from keras_audio_vae import datasets
 from keras_audio_vae.audio import Corpus
@@ -31,6 +33,8 @@ def with_absolute_paths(settings: FitSettings) -> FitSettings:
 def load(source: str, settings: FitSettings) -> Corpus:
     """Finds the recordings.
 
+    Those of a record store have splits already. If the flags would make others, a printed line says which hold.
+
     Args:
         source: What `--data` can be.
         settings: The flags of the group "data".
@@ -41,7 +45,9 @@ def load(source: str, settings: FitSettings) -> Corpus:
     """
     corpus = datasets.load(source, strict=settings.strict, cache=scan_cache(settings.scan_cache))
     if records.is_store(os.path.expanduser(source)):
-        _refuse_other_settings(os.path.expanduser(source), settings)
+        made_with = records.read_manifest(os.path.expanduser(source))["settings"]
+        _refuse_other_settings(source, made_with, settings)
+        _tell_other_division(source, made_with, settings)
     return corpus
 
 
@@ -57,9 +63,8 @@ def scan_cache(folder: str) -> str | None:
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "keras_audio_vae")
 
 
-def _refuse_other_settings(store: str, settings: FitSettings) -> None:
+def _refuse_other_settings(store: str, made_with: Mapping[str, Any], settings: FitSettings) -> None:
     """Raises a UserError if a record store was not prepared for these flags."""
-    made_with = records.read_manifest(store)["settings"]
     differing = [
         f"--{name}: the store has {made_with[name]}, the flags say {getattr(settings, name)}"
         for name in ("sample_rate", "channels")
@@ -67,6 +72,19 @@ def _refuse_other_settings(store: str, settings: FitSettings) -> None:
     ]
     if differing:
         raise UserError(f"{store} was prepared with other settings ({'; '.join(differing)}): prepare another store")
+
+
+def _tell_other_division(store: str, made_with: Mapping[str, Any], settings: FitSettings) -> None:
+    """Prints a line if a record store was divided otherwise than these flags would."""
+    if settings.split_by != "digest":
+        return  # it is divided anew, by folder or table
+    differing = [
+        f"{name} is {made_with[name]} there, and --{name} is {getattr(settings, name)}"
+        for name in ("split_by", "valid_fraction", "test_fraction")
+        if made_with.get(name, getattr(settings, name)) != getattr(settings, name)
+    ]
+    if differing:
+        print(f"{store}: the record store's own division is used ({'; '.join(differing)})", flush=True)
 
 
 def split(corpus: Corpus, settings: FitSettings) -> dict[str, Corpus]:

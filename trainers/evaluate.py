@@ -1,6 +1,7 @@
 """Measures a trained model on whole recordings: `python -m trainers.evaluate --run_dir=runs/vae`."""
 
 import dataclasses
+import functools
 import itertools
 import sys
 from pathlib import Path
@@ -49,7 +50,7 @@ def main(settings: EvaluateSettings) -> None:
     parts = {"all": corpus} if settings.data and settings.split in ("auto", "all") else data.split(corpus, fit_settings)
     split = settings.split if settings.split != "auto" else ("all" if settings.data else "test")
     name, chosen = datasets.evaluation_part(parts) if split == "test" else (split, parts[split])
-    output = Path(settings.output or run.path)
+    output = Path(settings.output).expanduser() if settings.output else run.path
     measure(run.load_model(), name, chosen, fit_settings, output=output, listen=settings.listen)
     print(f"\nwritten to {output}")
 
@@ -97,14 +98,13 @@ def _beginning(recording: "Recording", settings: FitSettings) -> "tuple[str, np.
     return found and (recording.recording_id, found[1])
 
 
-def cli() -> int:
-    """Runs the command with the process's command line and returns the exit status."""
-    return command.run(
-        main,
-        EvaluateSettings,
-        name="trainers.evaluate",
-        purpose="Measures the model of a run on whole recordings, beside trivial baselines.",
-    )
+cli = functools.partial(
+    command.run,
+    main,
+    EvaluateSettings,
+    name="trainers.evaluate",
+    purpose="Measures the model of a run on whole recordings, beside trivial baselines.",
+)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Writes the SavedModel of a trained model: `python -m trainers.export --run_dir=runs/vae`."""
 
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 
@@ -24,20 +25,20 @@ def main(settings: ExportSettings) -> None:
 
     run = rundir.RunDirectory(settings.run_dir)
     model = run.load_model()
-    path = serving.export(model, Path(settings.output or run.export) / str(settings.version))
+    folder = Path(settings.output).expanduser() if settings.output else run.export
+    path = serving.export(model, folder / str(settings.version))
     difference = serving.verify(model, path)
     print(f"{path}: signatures {', '.join(serving.SIGNATURES)}")
     print(f"loaded without this package and Keras, its numbers differ by at most {difference:.1e} of the largest")
 
 
-def cli() -> int:
-    """Runs the command with the process's command line and returns the exit status."""
-    return command.run(
-        main,
-        ExportSettings,
-        name="trainers.export",
-        purpose="Writes the model of a run as a SavedModel for serving, and checks that it gives the same numbers.",
-    )
+cli = functools.partial(
+    command.run,
+    main,
+    ExportSettings,
+    name="trainers.export",
+    purpose="Writes the model of a run as a SavedModel for serving, and checks that it gives the same numbers.",
+)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Trains a VAE: `python -m trainers.fit --flagfile=configs/vae.flags`."""
+"""Trains a model: `python -m trainers.fit --flagfile=configs/vae.flags`."""
 
 import dataclasses
+import functools
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,16 +18,17 @@ def main(settings: FitSettings) -> None:
     from trainers import data, evaluate, rundir
 
     # The CPU can be split into replicas only before TensorFlow computes anything, so before any sound is decoded.
-    training.make_strategy(settings.replicas)
+    strategy = training.make_strategy(settings.replicas)
+    training.check_strategy(strategy, batch_size=settings.batch_size, jit_compile=settings.jit_compile)
     settings = data.with_absolute_paths(settings)
     corpus = data.load(settings.data, settings)
     print(corpus.report(), flush=True)
     parts = data.split(corpus, settings)
     print("  " + ", ".join(f"{name}: {len(part.recordings)}" for name, part in parts.items()), flush=True)
 
-    def build_model() -> models.VAE:
+    def build_model() -> models.AudioAutoencoder:
         with flags.checking_flags():
-            return models.VAE(**settings.model_arguments())
+            return models.FAMILIES[settings.model](**settings.model_arguments())
 
     pipeline = data.chunk(parts["train"], settings)
     if pipeline.num_quiet:
@@ -62,14 +64,13 @@ def fit_options(settings: FitSettings) -> "FitOptions":
     )
 
 
-def cli() -> int:
-    """Runs the command with the process's command line and returns the exit status."""
-    return command.run(
-        main,
-        FitSettings,
-        name="trainers.fit",
-        purpose="Trains a VAE on sound; the same command again goes on with a run that was stopped.",
-    )
+cli = functools.partial(
+    command.run,
+    main,
+    FitSettings,
+    name="trainers.fit",
+    purpose="Trains a model on sound; the same command again goes on with a run that was stopped.",
+)
 
 
 if __name__ == "__main__":

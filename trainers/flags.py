@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from absl import flags as absl_flags
 
@@ -116,6 +116,11 @@ class FlagSet:
         """Checks every value."""
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
+
+    @classmethod
+    def resolve(cls, arguments: Sequence[str]) -> type[Self]:
+        """The class that a command line's flags are of: this one, unless one of its flags chooses between several."""
+        return cls
 
 
 def _check(field: dataclasses.Field, value: Any) -> None:
@@ -225,10 +230,12 @@ def shipped_flagfiles() -> dict[str, Path]:
     return {path.name: path for folder in folders for path in sorted(Path(folder).glob("*.flags"))}
 
 
-def _define(settings_class: type[FlagSet]) -> _FlagValues:
-    """Declares a class's fields as flags of a parser of its own, apart from absl's process-wide one."""
+def _define(settings_class: type[FlagSet], only: str = "") -> _FlagValues:
+    """Declares a class's fields, or one of them, as flags of a parser apart from absl's process-wide one."""
     values = _FlagValues()
     for field in dataclasses.fields(settings_class):
+        if only not in ("", field.name):
+            continue
         parser, text = _PARSERS[type(field.default)], field.metadata["text"]
         if isinstance(field.default, bool):
             switch = absl_flags.BooleanFlag(field.name, field.default, text)
@@ -257,14 +264,40 @@ def parse(settings_class: type[Settings], arguments: Sequence[str]) -> Settings:
         >>> parse(FitSettings, ["--flagfile=configs/vae.flags", "--epochs=3"]).epochs
         3
     """
-    values = _define(settings_class)
+    chosen = settings_class.resolve(arguments)
+    values = _define(chosen)
     try:
         rest = values(["", *arguments])[1:]
         if rest:
             raise FlagError(f"unexpected argument {rest[0]!r}: every argument is a flag, as in --name=value")
-        return settings_class(**{field.name: values[field.name].value for field in dataclasses.fields(settings_class)})
+        return chosen(**{field.name: values[field.name].value for field in dataclasses.fields(chosen)})
     except (absl_flags.Error, OSError, ValueError) as error:
         raise FlagError(str(error)) from error
+
+
+def peek(settings_class: type[FlagSet], name: str, arguments: Sequence[str]) -> Any:
+    """The value of one flag of a command line, whatever else stands there.
+
+    Args:
+        settings_class: A class that has the flag.
+        name: The flag.
+        arguments: The command line without the program's name.
+
+    Returns:
+        Its value there, or its default, also where the command line cannot be read: parsing it will say why.
+
+    Example:
+        >>> from trainers.settings import FitSettings
+        >>> peek(FitSettings, "model", ["--model=vqvae", "--unheard_of=1"])
+        'vqvae'
+    """
+    values = _define(settings_class, only=name)
+    try:
+        values(["", *arguments], known_only=True)
+    except (absl_flags.Error, FlagError, OSError, ValueError):
+        values.unparse_flags()
+        values.mark_as_parsed()
+    return values[name].value
 
 
 def format_flags(settings: FlagSet, *, leave_out: Sequence[str] = ()) -> str:
@@ -278,8 +311,8 @@ def format_flags(settings: FlagSet, *, leave_out: Sequence[str] = ()) -> str:
         Text that `--flagfile` reads back to equal settings.
 
     Example:
-        >>> from trainers.settings import FitSettings
-        >>> "--latent_dim=16" in format_flags(FitSettings(latent_dim=16)).splitlines()
+        >>> from trainers.settings import VAESettings
+        >>> "--latent_dim=16" in format_flags(VAESettings(latent_dim=16)).splitlines()
         True
     """
     return "".join(

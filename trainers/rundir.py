@@ -47,7 +47,7 @@ class RunDirectory:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """See the class."""
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.flags = self.path / "run.flags"
         self.corpus = self.path / "corpus.json"
         self.checkpoints = self.path / "checkpoints"
@@ -135,9 +135,11 @@ class RunDirectory:
         """Raises a UserError if the run in the folder was not made with these settings."""
         before = self.settings()
         changed = [
-            f"--{field.name} {getattr(before, field.name)} -> {getattr(settings, field.name)}"
-            for field in dataclasses.fields(settings)
-            if field.name not in FREE_TO_CHANGE and getattr(before, field.name) != getattr(settings, field.name)
+            f"--{name} {getattr(before, name)} -> {getattr(settings, name)}"
+            for name in (
+                field.name for field in dataclasses.fields(FitSettings if before.model != settings.model else settings)
+            )
+            if name not in FREE_TO_CHANGE and getattr(before, name) != getattr(settings, name)
         ]
         if changed:
             raise UserError(

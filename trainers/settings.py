@@ -5,24 +5,28 @@ library uses too (an argument of `kav.models.VAE` or of `kav.datasets.ChunkPipel
 """
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self, cast
 
+from trainers import flags
 from trainers.flags import FlagSet, flag
 
-MODEL_FIELDS_ELSEWHERE = ("sample_rate", "channels", "chunk_samples", "clipnorm", "seed")
+FAMILIES = ("vae", "vqvae")
+MODEL_GROUPS = ("model", "codes", "loss")
+MODEL_FIELDS_ELSEWHERE = ("sample_rate", "channels", "clipnorm", "seed")
 
 
 @dataclasses.dataclass(frozen=True)
 class FitSettings(FlagSet):
-    """The settings of a training run; the fields' help texts say what each is.
+    """The settings of a training run that all families of models have; the fields' help texts say what each is.
 
     Raises:
         ValueError: A value is outside of what its flag allows.
 
     Example:
-        >>> FitSettings(latent_dim=16).model_arguments()["latent_dim"]
+        >>> VAESettings(latent_dim=16).model_arguments()["latent_dim"]
         16
-        >>> FitSettings(latent_dim=0)
+        >>> VAESettings(latent_dim=0)
         Traceback (most recent call last):
         ValueError: --latent_dim must be at least 1, not 0
     """
@@ -69,6 +73,9 @@ class FitSettings(FlagSet):
         (), "augmentation", "range of added white noise, as in -80,-50", unit="dB of full scale"
     )
 
+    model: str = flag(
+        "vae", "model", "family of the model; --model=NAME --help lists the flags of that family", choices=FAMILIES
+    )
     frontend: str = flag("stft", "model", "what turns samples into features", choices=("stft", "waveform"))
     hop: int = flag(210, "model", "distance of feature frames", unit="samples", least=1)
     n_fft: int = flag(840, "model", "window of the STFT front end", unit="samples", least=2)
@@ -76,9 +83,6 @@ class FitSettings(FlagSet):
     depths: tuple[int, ...] = flag((4, 2), "model", "residual blocks of each stage", least=0)
     strides: tuple[int, ...] = flag((3,), "model", "frame rate reductions between the stages", least=1)
     latent_dim: int = flag(96, "model", "size of a latent vector", least=1)
-    latent_pooling: str = flag(
-        "sequence", "model", "a vector per latent frame or one per chunk", choices=("sequence", "global")
-    )
     upsampling: str = flag("nearest", "model", "how the decoder raises the rate", choices=("nearest", "transposed"))
     waveform_bands: int = flag(
         64,
@@ -87,25 +91,11 @@ class FitSettings(FlagSet):
         unit="per channel",
         least=0,
     )
-    latent_norm: str = flag("none", "model", "batch norm of the posterior's mean (BN-VAE)", choices=("none", "batch"))
-    latent_gamma: float = flag(0.6, "model", "scale of latent_norm=batch; KL >= gamma^2/2 per dimension", above=0.0)
 
     mse_weight: float = flag(0.0, "loss", "weight of the waveform's mean squared error", least=0.0)
-    waveform_weight: float = flag(1.5, "loss", "weight of the waveform's relative error, |y - x| / |x|", least=0.0)
+    waveform_weight: float = flag(1.25, "loss", "weight of the waveform's relative error, |y - x| / |x|", least=0.0)
     stft_weight: float = flag(1.0, "loss", "weight of the multi-resolution STFT distance", least=0.0)
-    mel_weight: float = flag(2.0, "loss", "weight of the mel distance", least=0.0)
-    rate_control: str = flag(
-        "target",
-        "loss",
-        "how the KL is weighted",
-        choices=("target", "constant", "linear", "cyclical", "free_bits"),
-    )
-    beta: float = flag(
-        0.001, "loss", "weight of the KL; where it begins with rate_control=target", unit="loss per nat", least=0.0
-    )
-    target_bps: float = flag(3000.0, "loss", "rate to hold with rate_control=target", unit="bits/s", least=0.0)
-    warmup_steps: int = flag(1000, "loss", "linear: steps to full beta; cyclical: period", unit="steps", least=1)
-    free_bits: float = flag(0.1, "loss", "KL per dimension that costs nothing", unit="nats", least=0.0)
+    mel_weight: float = flag(2.5, "loss", "weight of the mel distance", least=0.0)
 
     epochs: int = flag(100, "training", "stops after so many epochs; 0 = no limit", least=0)
     steps_per_epoch: int = flag(0, "training", "steps that count as an epoch; 0 = one pass", unit="steps", least=0)
@@ -116,7 +106,7 @@ class FitSettings(FlagSet):
     batch_size: int = flag(16, "training", "chunks per step, over all replicas", unit="chunks", least=1)
     learning_rate: float = flag(0.002, "training", "peak learning rate of AdamW", above=0.0)
     weight_decay: float = flag(0.01, "training", "weight decay of AdamW", least=0.0)
-    lr_warmup_steps: int = flag(200, "training", "steps to the peak learning rate, then cosine", unit="steps", least=0)
+    lr_warmup_steps: int = flag(100, "training", "steps to the peak learning rate, then cosine", unit="steps", least=0)
     clipnorm: float = flag(1.0, "training", "largest norm of the whole gradient; 0 = no clipping", least=0.0)
     ema_decay: float = flag(0.99, "training", "average of the weights, per step; 0 = none", least=0.0, below=1.0)
     replicas: int = flag(0, "training", "0 = every GPU or one CPU; N = that many GPUs or logical CPUs", least=0)
@@ -134,6 +124,9 @@ class FitSettings(FlagSet):
     def __post_init__(self) -> None:
         """Checks every value, and those that have to fit each other."""
         super().__post_init__()
+        family = _SETTINGS[self.model]
+        if not isinstance(self, family) and type(self) is not FitSettings:
+            raise ValueError(f"--model={self.model} takes {family.__name__}, not {type(self).__name__}")
         if not self.epochs and not self.max_minutes:
             raise ValueError("--epochs and --max_minutes must not both be 0: the run would never end")
         if self.valid_fraction + self.test_fraction >= 1:
@@ -142,6 +135,12 @@ class FitSettings(FlagSet):
             limits = getattr(self, name)
             if limits and (len(limits) != 2 or limits[0] > limits[1]):
                 raise ValueError(f"--{name} must be two numbers, the lower first, or nothing, not {limits}")
+
+    @classmethod
+    def resolve(cls, arguments: Sequence[str]) -> type[Self]:
+        """The settings of the family that a command line names."""
+        named = flags.peek(FitSettings, "model", arguments)
+        return cast(type[Self], _SETTINGS.get(named, VAESettings))  # what names no family, parsing refuses
 
     def augmentation_arguments(self) -> dict[str, Any]:
         """Selects the arguments of `keras_audio_vae.datasets.Augmentation`."""
@@ -155,11 +154,88 @@ class FitSettings(FlagSet):
         """Selects the arguments of the model's constructor, as JSON values.
 
         Returns:
-            Names and values of the groups "model" and "loss" and of the few that other groups share with the model.
+            Names and values of the groups that say what the model is, and of the few that others share with it.
         """
         values = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.metadata["group"] in ("model", "loss") or field.name in MODEL_FIELDS_ELSEWHERE
+            if field.metadata["group"] in MODEL_GROUPS or field.name in MODEL_FIELDS_ELSEWHERE
         }
+        del values["model"]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class VAESettings(FitSettings):
+    """The settings of a `kav.models.VAE` and its run.
+
+    Example:
+        >>> VAESettings().model_arguments()["rate_control"]
+        'target'
+    """
+
+    latent_pooling: str = flag(
+        "sequence", "model", "a vector per latent frame or one per chunk", choices=("sequence", "global")
+    )
+    latent_norm: str = flag("none", "model", "batch norm of the posterior's mean (BN-VAE)", choices=("none", "batch"))
+    latent_gamma: float = flag(0.6, "model", "scale of latent_norm=batch; KL >= gamma^2/2 per dimension", above=0.0)
+
+    rate_control: str = flag(
+        "target",
+        "loss",
+        "how the KL is weighted",
+        choices=("target", "constant", "linear", "cyclical", "free_bits"),
+    )
+    beta: float = flag(
+        0.001, "loss", "weight of the KL; where it begins with rate_control=target", unit="loss per nat", least=0.0
+    )
+    target_bps: float = flag(3000.0, "loss", "rate to hold with rate_control=target", unit="bits/s", least=0.0)
+    warmup_steps: int = flag(1000, "loss", "linear: steps to full beta; cyclical: period", unit="steps", least=1)
+    free_bits: float = flag(0.1, "loss", "KL per dimension that costs nothing", unit="nats", least=0.0)
+    mean_share: float = flag(
+        0.25, "loss", "share of the chunks decoded from the posterior's mean, as in use", least=0.0, most=1.0
+    )
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Selects the arguments of `VAE`; one of pooled latents has to know how long a chunk is."""
+        return {**super().model_arguments(), "chunk_samples": self.chunk_samples}
+
+
+@dataclasses.dataclass(frozen=True)
+class VQVAESettings(FitSettings):
+    """The settings of a `kav.models.VQVAE` and its run.
+
+    Example:
+        >>> VQVAESettings().model_arguments()["codebook_size"]
+        256
+    """
+
+    model: str = flag("vqvae", "model", "family of the model", choices=FAMILIES)
+    quantizer: str = flag("residual", "codes", "learnt codebooks or fixed levels", choices=("residual", "scalar"))
+    num_codebooks: int = flag(5, "codes", "codes of a frame", least=1)
+    codebook_size: int = flag(256, "codes", "codes of a codebook", unit="residual", least=2)
+    levels: tuple[int, ...] = flag((8, 6, 5), "codes", "levels of each dimension of a code", unit="scalar", least=2)
+    code_dim: int = flag(0, "codes", "dimensions in which codes are compared; 0 = latent_dim", least=0)
+    normalize_codes: bool = flag(False, "codes", "compares codes by their direction alone")
+    codebook_update: str = flag("ema", "codes", "how codes follow what they stand for", choices=("ema", "gradient"))
+    kmeans_init: bool = flag(True, "codes", "places the codes by k-means of the first batches")
+    restart_threshold: float = flag(
+        0.3, "codes", "share of its even use below which a code is placed anew; 0 = never", least=0.0, below=1.0
+    )
+    code_gradient: str = flag(
+        "straight_through", "codes", "how the gradient passes the codes", choices=("straight_through", "rotation")
+    )
+    quantizer_dropout: float = flag(
+        0.0, "codes", "share of the chunks that use only the first few codebooks", least=0.0, most=1.0
+    )
+    evenness_weight: float = flag(0.0, "loss", "weight of what spreads the use of the codes", least=0.0)
+    commitment: str = flag(
+        "adaptive",
+        "loss",
+        "whether the commitment's weight follows the encodings' variance",
+        choices=("adaptive", "constant"),
+    )
+    commitment_weight: float = flag(0.25, "loss", "weight of what keeps the encoder near its codes", least=0.0)
+
+
+_SETTINGS = {"vae": VAESettings, "vqvae": VQVAESettings}

@@ -34,6 +34,10 @@ class Recording:
         labels: what the data set says of it.
         format: container and encoding, such as "FLAC PCM_16".
         partial: why not all of the file is used, "" where all of it is.
+
+    Example:
+        >>> Recording("/a/b.wav", "b.wav", "wav16", sample_rate=8000, channels=1, samples=16000).seconds
+        2.0
     """
 
     path: str
@@ -67,8 +71,9 @@ class Corpus:
 
     Attributes:
         recordings: the usable ones, in the order of their paths.
-        skipped: files that promise sound and cannot be used.
-        other_files: how many files were met that are no sound and do not claim to be (text, pictures, hidden files).
+        skipped: files that promise sound and cannot be used, or are used already under another name.
+        other_files: how many files were met that are no sound and do not claim to be (text, pictures).
+        hidden: how many files and folders were passed over because their names begin with a dot.
 
     Example:
         >>> corpus = Corpus((Recording("/a/b.wav", "b.wav", "wav16", 8000, 1, 16000),))
@@ -79,6 +84,7 @@ class Corpus:
     recordings: tuple[Recording, ...]
     skipped: tuple[Skipped, ...] = ()
     other_files: int = 0
+    hidden: int = 0
 
     @property
     def seconds(self) -> float:
@@ -93,6 +99,8 @@ class Corpus:
             lines.append(f"  {title}: " + ", ".join(f"{value} ({n})" for value, n in sorted(counts.items())))
         if self.other_files:
             lines.append(f"  {_count(self.other_files, 'other file')} (no sound by name or content)")
+        if self.hidden:
+            lines.append(f"  {_count(self.hidden, 'hidden file or folder', 'hidden files or folders')} left out")
         return "\n".join(lines + [f"  {fault}" for fault in self.faults()])
 
     def faults(self) -> list[str]:
@@ -122,8 +130,8 @@ def _name(recording: Recording) -> str:
     return path if path.endswith(recording.recording_id) else f"{path}: {recording.recording_id}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str, nouns: str = "") -> str:
+    return f"{number} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def format_duration(seconds: float) -> str:
@@ -143,7 +151,8 @@ def scan(
 ) -> Corpus:
     """Find the sound in a folder, a glob, a file or a list file, by content, and name what cannot be used.
 
-    Only headers and ends are read. Folders are searched in depth, following links; the order is that of the paths.
+    Only headers and ends are read. Folders are searched in depth, following links, but for what is hidden (its name
+    begins with a dot); the order is that of the paths. A file with several names, be they links, is used once.
 
     Args:
         source: a folder; a glob such as "/music/**/*.flac"; a file; a list file (.txt, .list, .lst, .m3u, .m3u8: one
@@ -171,15 +180,16 @@ def scan(
     named = {path for item in found for path in item.named}
     # Once each: globs may overlap.
     searched = {path for item in found for path in item.searched} - named
-    hidden = {path for path in searched if os.path.basename(path).startswith(".")}  # what systems keep beside sound
-    paths = sorted(named | searched - hidden)
+    hidden = {path for item in found for path in item.hidden} - named
+    paths = sorted(named | searched)
     looks = zip(paths, _look_at(paths, cache), strict=True)
-    results = [_sort(path, result, root, path in named) for path, result in looks]
+    results = _once_each([_sort(path, result, root, path in named) for path, result in looks])
     unreadable = [Skipped(path, reason) for item in found for path, reason in item.unreadable.items()]
     corpus = Corpus(
         recordings=tuple(result for result in results if isinstance(result, Recording)),
         skipped=(*unreadable, *(result for result in results if isinstance(result, Skipped))),
-        other_files=len(hidden) + sum(result is None for result in results),
+        other_files=sum(result is None for result in results),
+        hidden=len(hidden),
     )
     if not corpus.recordings:
         raise UserError(_nothing_usable(wanted, corpus))
@@ -250,6 +260,31 @@ def _sort(path: str, result: _Result, root: str, is_named: bool) -> Recording | 
     return Recording(path, recording_id, **asdict(result))
 
 
+def _once_each(results: Sequence[Recording | Skipped | None]) -> list[Recording | Skipped | None]:
+    """Of recordings that are one file by several names all but one skipped: they might come to lie in two splits."""
+    files = {result.path: _identity(result.path) for result in results if isinstance(result, Recording)}
+    kept: dict[object, str] = {}
+    for path in sorted(files, key=os.path.islink):  # the file itself before links to it, else the first name
+        kept.setdefault(files[path], path)
+
+    def once(result: Recording | Skipped | None) -> Recording | Skipped | None:
+        name = kept[files[result.path]] if isinstance(result, Recording) else ""
+        if not isinstance(result, Recording) or name == result.path:
+            return result
+        return Skipped(result.path, f"the same file as {printable(name)}")
+
+    return [once(result) for result in results]
+
+
+def _identity(path: str) -> object:
+    """What is equal for two names of one file."""
+    try:
+        status = os.stat(path)
+    except OSError:  # it vanished just now; whoever reads it will say so
+        return path
+    return status.st_dev, status.st_ino
+
+
 def _listed(wanted: Sequence[str]) -> str:
     return ", ".join(map(printable, wanted))
 
@@ -263,5 +298,7 @@ def _first(lines: Sequence[str]) -> str:
 def _nothing_usable(wanted: Sequence[str], corpus: Corpus) -> str:
     """The message of a scan that found nothing, in one line."""
     looked_at = _count(len(corpus.skipped) + corpus.other_files, "file")
+    if corpus.hidden:
+        looked_at += f" ({corpus.hidden} more hidden)"
     reasons = f". Of these, {_first(corpus.faults())}" if corpus.skipped else ""
     return f"{_listed(wanted)}: no usable sound among {looked_at}; supported are {formats.SUPPORTED_FORMATS}{reasons}"

@@ -1,6 +1,7 @@
 """Which files a folder, a glob, a file or a list file stands for."""
 
 import glob
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,12 +20,15 @@ class Found:
         roots: folders; recording ids are relative to what they have in common.
         searched: absolute paths of files that lie in a folder, be they sound or not.
         named: absolute paths of files that were named one by one, and so are meant as sound.
+        hidden: absolute paths of files and folders whose names begin with a dot, as of what systems keep beside sound:
+            they are not looked into.
         unreadable: folders that could not be searched, with the reason.
     """
 
     roots: list[str]
     searched: list[str] = field(default_factory=list)
     named: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
 
 
@@ -65,11 +69,16 @@ def find(source: str) -> Found:
 def _add(found: Found, path: str) -> None:
     """A match of a pattern: a file, or a folder that is searched."""
     if not os.path.isdir(path):
-        found.searched.append(path)
+        (found.hidden if _is_hidden(os.path.basename(path)) else found.searched).append(path)
         return
     inside = _search(path)
     found.searched.extend(inside.searched)
+    found.hidden.extend(inside.hidden)
     found.unreadable.update(inside.unreadable)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
 def _search(folder: str) -> Found:
@@ -85,8 +94,10 @@ def _search(folder: str) -> Found:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found.searched.extend(os.path.join(parent, name) for name in files)
+        for name in filter(_is_hidden, folders + files):
+            found.hidden.append(os.path.join(parent, name))
+        folders[:] = sorted(itertools.filterfalse(_is_hidden, folders))
+        found.searched.extend(os.path.join(parent, name) for name in itertools.filterfalse(_is_hidden, files))
     return found
 
 

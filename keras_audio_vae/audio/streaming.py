@@ -1,6 +1,6 @@
 """Sound files by stretches: any part of a recording, without decoding the rest."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
 
@@ -133,8 +133,25 @@ def blocks(recording: Recording, block_samples: int = BLOCK_SAMPLES) -> Iterator
         [10000, 10000, 2050]
     """
     with SoundStream(recording) as stream:
-        for start in range(0, recording.samples, block_samples):
-            yield stream.read(start, min(block_samples, recording.samples - start))
+        yield from in_blocks(stream.read, recording.samples, block_samples)
+
+
+def in_blocks(
+    read: Callable[[int, int], np.ndarray], samples: int, block_samples: int = BLOCK_SAMPLES
+) -> Iterator[np.ndarray]:
+    """A whole in order, a block at a time.
+
+    Args:
+        read: (start, count) -> [count, channels].
+        samples: length of the whole.
+        block_samples: size of a block; the last may be shorter.
+
+    Example:
+        >>> [len(block) for block in in_blocks(lambda start, count: np.zeros((count, 1)), 5, block_samples=2)]
+        [2, 2, 1]
+    """
+    for start in range(0, samples, block_samples):
+        yield read(start, min(block_samples, samples - start))
 
 
 def usable_part(recording: Recording) -> Recording:

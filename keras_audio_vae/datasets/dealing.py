@@ -1,6 +1,8 @@
-"""A corpus dealt out to the workers of a training on several machines."""
+"""Sound dealt out evenly: to the workers of a training on several machines, to the shards of a store."""
 
+import heapq
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 
 from keras_audio_vae.audio import Corpus
@@ -43,12 +45,28 @@ def deal(corpus: Corpus, worker: int, workers: int) -> Corpus:
             f"there are {workers} workers and only {len(seconds)} files to deal out to them:"
             " prepare a record store of more --shards, or use fewer workers"
         )
-    hands = [0.0] * workers
-    mine = set()
-    # The longest first, to the worker that has least: equal durations, the same on every worker.
-    for path, length in sorted(seconds.items(), key=lambda item: (-item[1], item[0])):
-        receiver = hands.index(min(hands))
-        hands[receiver] += length
-        if receiver == worker:
-            mine.add(path)
-    return replace(corpus, recordings=tuple(one for one in corpus.recordings if one.path in mine))
+    worker_of = deal_evenly(seconds, workers)
+    return replace(corpus, recordings=tuple(one for one in corpus.recordings if worker_of[one.path] == worker))
+
+
+def deal_evenly(sizes: Mapping[str, float], hands: int) -> dict[str, int]:
+    """Deal things to hands: the largest first, each to the hand that holds least.
+
+    Args:
+        sizes: how large each is, by its name; their order makes no difference.
+        hands: how many there are.
+
+    Returns:
+        Which hand has each, from 0 on.
+
+    Example:
+        >>> deal_evenly({"a": 1.0, "b": 3.0, "c": 2.0, "d": 1.0}, hands=2)
+        {'b': 0, 'c': 1, 'a': 1, 'd': 0}
+    """
+    held = [(0.0, hand) for hand in range(hands)]  # a heap: first the hand that holds least
+    dealt = {}
+    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        least, hand = held[0]
+        dealt[name] = hand
+        heapq.heapreplace(held, (least + sizes[name], hand))
+    return dealt

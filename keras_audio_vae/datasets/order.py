@@ -20,10 +20,9 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 MOST_LANES = 128  # blocks that are kept in memory; also more than the rows of most batches, which are then all distinct
-_MOST_CHUNKS_PER_BLOCK = 16  # with half of each chunk in the next, nine seconds: a seek costs little beside that
-# A corpus with fewer is cut into smaller blocks, down to single chunks: what is small is in memory anyway, and its
-# order is then as random as it can be.
-_FEWEST_BLOCKS = 2048
+# Of a corpus with fewer chunks each is a block of its own: it is in memory anyway, and its order as random as can be.
+_FEWEST_TO_BLOCK = 4096
+_FEWEST_BLOCKS = 512  # a corpus that is not much larger is cut into smaller blocks, so that all lanes change often
 
 # One stream of random numbers for each use, so that they do not follow each other.
 _SHIFT, _BLOCK, _BEGIN, _LANE = range(4)
@@ -41,6 +40,7 @@ class Order:
         num_chunks: how many chunks there are; chunks with neighbouring numbers are neighbours in time.
         batch_size: rows of the global batch.
         seed: of the run.
+        most_per_block: chunks that are drawn together in a large corpus.
 
     Example:
         >>> chunks, blocks = Order(4, batch_size=4, seed=0).chunks(tf.constant([0], tf.int64))
@@ -51,11 +51,12 @@ class Order:
     num_chunks: int
     batch_size: int
     seed: int = 0
+    most_per_block: int = 16
 
     @property
     def chunks_per_block(self) -> int:
         """Neighbouring chunks that are drawn together."""
-        return max(1, min(_MOST_CHUNKS_PER_BLOCK, self.num_chunks // _FEWEST_BLOCKS))
+        return 1 if self.num_chunks < _FEWEST_TO_BLOCK else min(self.most_per_block, self.num_chunks // _FEWEST_BLOCKS)
 
     @property
     def blocks(self) -> int:

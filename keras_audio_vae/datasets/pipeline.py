@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_audio_vae.audio import NORMALIZATIONS, Corpus, Recording
 from keras_audio_vae.audio.resampling import change_speed
+from keras_audio_vae.audio.streaming import BLOCK_SAMPLES
 from keras_audio_vae.datasets import records, splits
 from keras_audio_vae.datasets.augment import Augmentation
 from keras_audio_vae.datasets.bank import Bank
@@ -225,7 +226,7 @@ class ChunkPipeline:
     def _order(self, batch_size: int, seed: int) -> Order:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1; got {batch_size}")
-        return Order(self.num_chunks, batch_size, seed)
+        return Order(self.num_chunks, batch_size, seed, max(1, BLOCK_SAMPLES // self._plan.hop))
 
     def _training_batches(
         self, steps: tf.data.Dataset, batch_size: int, seed: int, augmentation: Augmentation
@@ -264,19 +265,23 @@ class ChunkPipeline:
 
         def read(*rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             waveform = np.zeros((order.batch_size, self.chunk_samples, self.channels), np.float32)
-            mask = np.zeros((order.batch_size, self.chunk_samples), np.float32)
+            mask = np.ones((order.batch_size, self.chunk_samples), np.float32)
+            holds_sound = False
             for row, (chunk, block, start, length, speed) in enumerate(zip(*map(np.ndarray.tolist, rows), strict=True)):
                 try:
                     sound = cut(chunk, block, start, length)
                 except UserError as error:
                     self.faults.note(self.corpus.recordings[self._plan.recording[chunk]], error)
+                    mask[row] = 0
                     continue
                 if speed != 1:
                     sound = change_speed(sound, speed, min(self.chunk_samples, int(length / speed)))
                 waveform[row, : len(sound)] = sound
-                mask[row, : len(sound)] = 1
+                if len(sound) < self.chunk_samples:
+                    mask[row, len(sound) :] = 0
+                holds_sound |= len(sound) > 0
             if is_training:
-                self.faults.count_batch(bool(mask.any()))
+                self.faults.count_batch(holds_sound)
                 if self.faults.fatal is not None:
                     raise self.faults.fatal
             return waveform, mask
@@ -291,10 +296,10 @@ class ChunkPipeline:
     def _cutter(self, order: Order, before: int, after: int) -> Callable[[int, int, int, int], np.ndarray]:
         """A function of (chunk, block, start, length): a stretch of the chunk's recording, float32 [length, channels].
 
-        From memory and from record stores it is read as it is; files are read by the block.
+        From memory and from record stores it is read as it is; files by the block, where a block is more than a chunk.
         """
         recording = self._plan.recording.tolist()
-        if self.cached or not self._in_files:
+        if self.cached or not self._in_files or order.chunks_per_block == 1:
             source = self._bank if self.cached else self.reader
             return lambda chunk, block, start, length: source.read(recording[chunk], start, length)
         cache = BlockCache(self.reader, self._plan, order, before, after)

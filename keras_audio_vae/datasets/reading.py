@@ -1,6 +1,7 @@
 """Recordings as training sees them: at one rate, with one number of channels, at a standard level; any stretch."""
 
 import functools
+import resource
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -13,11 +14,13 @@ import numpy as np
 from keras_audio_vae import audio
 from keras_audio_vae.audio import Corpus, Recording, SoundStream, levels
 from keras_audio_vae.audio.resampling import resampled_blocks, resampled_stretch
-from keras_audio_vae.audio.streaming import BLOCK_SAMPLES
+from keras_audio_vae.audio.streaming import in_blocks
 from keras_audio_vae.datasets import records
 from keras_audio_vae.errors import UserError
 
-_OPEN_FILES = 64  # kept open between two reads: an MP3 that is opened anew is searched from its beginning
+# Kept open between two reads: to find a place in an MP3 of hours that is opened anew takes 200 ms, and then 1 ms. Each
+# takes up to 300 kB.
+_MOST_OPEN_FILES = 256
 _MEASURING_THREADS = 4
 
 
@@ -66,8 +69,7 @@ class Reader:
             ],
             np.int64,
         )
-        self._idle: OrderedDict[int, list[Stream]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._idle = _IdleStreams()
 
     def read(self, index: int, start: int, count: int) -> np.ndarray:
         """A stretch of one recording, at the standard level.
@@ -107,9 +109,8 @@ class Reader:
 
         def mixed() -> Iterator[np.ndarray]:
             with self._stream(index) as stream:
-                for start in range(0, recording.samples, BLOCK_SAMPLES):
-                    count = min(BLOCK_SAMPLES, recording.samples - start)
-                    yield audio.to_channels(stream.read(start, count), self.channels)
+                for block in in_blocks(stream.read, recording.samples):
+                    yield audio.to_channels(block, self.channels)
 
         return resampled_blocks(mixed(), recording.sample_rate, self.sample_rate)
 
@@ -139,18 +140,42 @@ class Reader:
     @contextmanager
     def _stream(self, index: int) -> Iterator[Stream]:
         """An open recording for one thread; it stays open afterwards while not too many are."""
-        with self._lock:
-            idle = self._idle.get(index)
-            stream = idle.pop() if idle else None
-        stream = stream or open_stream(self.corpus.recordings[index])
+        stream = self._idle.take(index) or open_stream(self.corpus.recordings[index])
         try:
             yield stream
         except BaseException:
             stream.close()
             raise
+        self._idle.put(index, stream)
+
+
+class _IdleStreams:
+    """Open recordings that no thread is reading; of too many, those are closed that have waited longest."""
+
+    def __init__(self) -> None:
+        self._streams: OrderedDict[int, list[Stream]] = OrderedDict()
+        self._count = 0
+        allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = min(_MOST_OPEN_FILES, allowed // 4 if allowed >= 0 else _MOST_OPEN_FILES)  # -1: no limit
+        self._lock = threading.Lock()
+
+    def take(self, index: int) -> Stream | None:
+        """One of a recording; None if none is idle."""
         with self._lock:
-            self._idle.setdefault(index, []).append(stream)
-            self._idle.move_to_end(index)
-            while sum(map(len, self._idle.values())) > _OPEN_FILES:
-                for surplus in self._idle.popitem(last=False)[1]:
-                    surplus.close()
+            streams = self._streams.get(index)
+            self._count -= bool(streams)
+            return streams.pop() if streams else None
+
+    def put(self, index: int, stream: Stream) -> None:
+        """Leave one for the next to take."""
+        surplus: list[Stream] = []
+        with self._lock:
+            self._streams.setdefault(index, []).append(stream)
+            self._streams.move_to_end(index)
+            self._count += 1
+            while self._count > self._most:
+                _, longest_idle = self._streams.popitem(last=False)
+                self._count -= len(longest_idle)
+                surplus += longest_idle
+        for one in surplus:
+            one.close()

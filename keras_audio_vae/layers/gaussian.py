@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_audio_vae.layers.projection import SkipProjection
 from keras_audio_vae.layers.replicas import replica_mean
 
 LOG_VARIANCE_LIMIT = 8.0  # standard deviations between e^-4 and e^4: neither a rate nor a gradient can run away
@@ -13,9 +14,7 @@ INITIAL_LOG_VARIANCE = -4.0  # 0.14 of the prior's deviation: little noise, so t
 class GaussianHead(keras.layers.Layer):
     """Mean and standard deviation of the latents' posterior, float32.
 
-    The mean is a linear map of the network's output, plus `skip` in the first dimensions, where the map starts at
-    zero: what the skip brings reaches the latents unchanged until training finds better. The log variance is limited
-    smoothly.
+    The mean is a `SkipProjection` of the network's output. The log variance is limited smoothly.
 
     Args:
         latent_dim: Size of a latent vector.
@@ -37,7 +36,7 @@ class GaussianHead(keras.layers.Layer):
     def __init__(self, latent_dim: int, skip_dim: int = 0, gamma: float | None = None, **kwargs) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.latent_dim, self.skip_dim, self.gamma = latent_dim, skip_dim, gamma
-        self.mean = keras.layers.Dense(latent_dim, kernel_initializer=self._mean_initializer, dtype="float32")
+        self.mean = SkipProjection(latent_dim, skip_dim)
         self.log_variance = keras.layers.Dense(
             latent_dim,
             kernel_initializer="zeros",
@@ -47,10 +46,6 @@ class GaussianHead(keras.layers.Layer):
         self.normalization = None
         if gamma is not None:
             self.normalization = FrameNormalization()
-
-    def _mean_initializer(self, shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
-        free = keras.initializers.GlorotUniform()((shape[0], shape[1] - self.skip_dim), dtype)
-        return tf.concat([tf.zeros([shape[0], self.skip_dim], free.dtype), free], axis=-1)
 
     def build(self, inputs_shape: tuple, skip_shape: tuple | None = None) -> None:
         """Creates the weights for inputs [batch, frames, channels]."""
@@ -78,9 +73,7 @@ class GaussianHead(keras.layers.Layer):
         Returns:
             Two tensors, float32 [batch, frames, latent_dim].
         """
-        mean = self.mean(inputs)
-        if skip is not None:
-            mean = mean + tf.pad(skip, [[0, 0], [0, 0], [0, self.latent_dim - self.skip_dim]])
+        mean = self.mean(inputs, skip)
         if self.normalization is not None:
             mean = self.gamma * self.normalization(mean, sounding, training=training)
         limited = LOG_VARIANCE_LIMIT * tf.tanh(self.log_variance(inputs) / LOG_VARIANCE_LIMIT)

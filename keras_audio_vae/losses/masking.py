@@ -41,3 +41,20 @@ def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """
     per_frame = tf.reduce_mean(tf.reshape(values, [tf.shape(values)[0], tf.shape(values)[1], -1]), axis=-1)
     return tf.math.divide_no_nan(tf.reduce_sum(per_frame * mask, axis=1), tf.reduce_sum(mask, axis=1))
+
+
+def mean_present(values: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    """Mean over the rows of a batch that hold sound at all; 0 where none does.
+
+    Args:
+        values: float32 [batch].
+        present: float32 [batch], 1 for a row with sound, 0 for a row of padding.
+
+    Returns:
+        float32 scalar.
+
+    Example:
+        >>> float(mean_present(tf.constant([1.0, 3.0, 9.0]), tf.constant([1.0, 1.0, 0.0])))
+        2.0
+    """
+    return tf.math.divide_no_nan(tf.reduce_sum(values * present), tf.reduce_sum(present))

@@ -6,18 +6,18 @@ from typing import Any, Protocol
 import numpy as np
 
 from keras_audio_vae.errors import UserError
-from keras_audio_vae.losses.rate import bits_per_second
 from keras_audio_vae.metrics.baselines import BASELINES, Baseline
-from keras_audio_vae.metrics.latents import active_units, fit_frames, kl_nats_per_frame
+from keras_audio_vae.metrics.latents import fit_frames
 from keras_audio_vae.metrics.reconstruction import MEASURES, Measure
-from keras_audio_vae.metrics.report import RECONSTRUCTION, SHUFFLED, LatentUse, Report
-
-KL = "KL (nats per latent frame)"
-RATE = "rate (bits/s)"
+from keras_audio_vae.metrics.report import RECONSTRUCTION, SHUFFLED, Report
+from keras_audio_vae.metrics.use import watch_for
 
 
 class EvaluatedModel(Protocol):
     """What `evaluate` asks of a model; arrays or tensors, float32, with the batch first.
+
+    Beside what stands here, a model of Gaussian latents has `kl_per_dimension` ([1, samples, channels] -> nats [1,
+    frames, latent_dim]), and one of codes `codebook_sizes`; its latents are int32 [1, frames, codebooks].
 
     Example:
         >>> class Copy:
@@ -40,9 +40,6 @@ class EvaluatedModel(Protocol):
 
     def decode(self, latents: Any, num_samples: int) -> Any:
         """Maps [1, frames, latent_dim] to [1, num_samples, channels]."""
-
-    def kl_per_dimension(self, waveform: Any) -> Any:
-        """Maps [1, samples, channels] to nats [1, frames, latent_dim]."""
 
 
 def evaluate(
@@ -108,11 +105,10 @@ class _Evaluation:
         self.measures = measures
         self.baselines = baselines
         self.generator = np.random.default_rng(seed)
-        self.frames_per_second = model.sample_rate / model.latent_hop
+        self.watch = watch_for(model)
         self.names: list[str] = []
         self.samples = 0
-        self.latents: list[np.ndarray] = []  # of each recording, float32 [frames, latent_dim]
-        self.kl: list[np.ndarray] = []  # likewise
+        self.latents: list[np.ndarray] = []  # of each recording, [frames, latent_dim] or codes [frames, codebooks]
         self.values: dict[str, dict[str, list[float]]] = {}
 
     def add(self, name: str, waveform: np.ndarray) -> None:
@@ -121,11 +117,9 @@ class _Evaluation:
         self._measure(RECONSTRUCTION, waveform, _finite(self.model.reconstruct(batch), name))
         for baseline, function in self.baselines.items():
             self._measure(baseline, waveform, function(waveform, self.model.sample_rate))
-        self.kl.append(_finite(self.model.kl_per_dimension(batch), name))
-        nats = kl_nats_per_frame(self.kl[-1])
-        self._note(RECONSTRUCTION, KL, nats)
-        self._note(RECONSTRUCTION, RATE, bits_per_second(nats, self.frames_per_second))
-        self.latents.append(_finite(self.model.encode(batch), name))
+        for measure, value in self.watch.add(batch).items():
+            self._note(RECONSTRUCTION, measure, float(_finite([value], name)))
+        self.latents.append(_finite(self.model.encode(batch), name).astype(self.watch.dtype))
         self.names.append(name)
         self.samples += len(waveform)
         if len(self.names) == 1:
@@ -143,14 +137,9 @@ class _Evaluation:
             recordings=tuple(self.names),
             seconds=self.samples / self.model.sample_rate,
             sample_rate=self.model.sample_rate,
-            directions={**directions, KL: "", RATE: ""},
+            directions={**directions, **self.watch.directions},
             values={row: self.values[row] for row in order},
-            latents=LatentUse(
-                frames_per_second=self.frames_per_second,
-                kl_per_dimension=tuple(np.concatenate(self.kl).mean(axis=0, dtype=np.float64).tolist()),
-                active_units=active_units(np.concatenate(self.latents)),
-                shuffled_rise=self._shuffled_rise(),
-            ),
+            latents=self.watch.use(self.latents, self._shuffled_rise()),
             title=title,
         )
 

@@ -10,40 +10,13 @@ import numpy as np
 
 from keras_audio_vae.files import write_text
 from keras_audio_vae.metrics.statistics import Summary, summarize
+from keras_audio_vae.metrics.use import Use
 
 RECONSTRUCTION = "reconstruction"
 """Name of the row that holds the model's own figures."""
 
 SHUFFLED = "shuffled latents"
 """Name of the row in which every recording is decoded from another recording's latents."""
-
-
-@dataclass(frozen=True)
-class LatentUse:
-    """What the latents of the evaluated recordings carry.
-
-    Attributes:
-        frames_per_second: Latent frames per second.
-        kl_per_dimension: Mean KL of every latent dimension, nats per frame.
-        active_units: How many dimensions have a posterior mean whose variance over all frames is above
-            `ACTIVE_VARIANCE`.
-        shuffled_rise: By the name of a distance, its mean with latents of other recordings over its mean with the right
-            ones; near 1 the decoder does not listen to the latents. Empty if only one recording was evaluated.
-
-    Example:
-        >>> LatentUse(35.0, (0.5, 0.0), 1, {}).dimensions
-        2
-    """
-
-    frames_per_second: float
-    kl_per_dimension: tuple[float, ...]
-    active_units: int
-    shuffled_rise: Mapping[str, float]
-
-    @property
-    def dimensions(self) -> int:
-        """Number of latent dimensions."""
-        return len(self.kl_per_dimension)
 
 
 @dataclass(frozen=True)
@@ -56,10 +29,11 @@ class Report:
         sample_rate: Samples per second at which they were compared, Hz.
         directions: By the name of a measure, "lower is better", "higher is better", or what else is to be known of it.
         values: values[row][measure] holds one figure per recording; not every row has every measure.
-        latents: What the latents carry.
+        latents: What the latents are used for: `LatentUse` or `CodeUse`.
         title: What the recordings are, or nothing.
 
     Example:
+        >>> from keras_audio_vae.metrics.use import LatentUse
         >>> report = Report(
         ...     recordings=("a.wav", "b.wav"),
         ...     seconds=4.0,
@@ -86,7 +60,7 @@ class Report:
     sample_rate: int
     directions: Mapping[str, str]
     values: Mapping[str, Mapping[str, Sequence[float]]]
-    latents: LatentUse
+    latents: Use
     title: str = ""
 
     def summary(self, measure: str, row: str = RECONSTRUCTION) -> Summary:
@@ -133,7 +107,7 @@ class Report:
             "sample_rate": self.sample_rate,
             "recordings": list(self.recordings),
             "measures": measures,
-            "latents": {"dimensions": self.latents.dimensions, **dataclasses.asdict(self.latents)},
+            "latents": self.latents.to_dict(),
         }
         return json.dumps(content, indent=2, allow_nan=False)
 
@@ -153,15 +127,10 @@ class Report:
 
     def _latent_lines(self) -> list[str]:
         """Returns the lines below the table."""
-        latents = self.latents
-        share = latents.active_units / latents.dimensions
-        rises = [f"{measure} x{rise:.2f}" for measure, rise in latents.shuffled_rise.items()]
+        rises = [f"{measure} x{rise:.2f}" for measure, rise in self.latents.shuffled_rise.items()]
         rises = rises or ["not measured: it takes two recordings"]
-        return [
-            f"latents             {latents.dimensions} dimensions at {latents.frames_per_second:.1f} frames per second",
-            f"active units        {latents.active_units} of {latents.dimensions} ({share:.0%})".replace("%", " %"),
-            *(f"{'' if line else 'shuffled latents':20}{rise}" for line, rise in enumerate(rises)),
-        ]
+        shuffled = [("" if line else SHUFFLED, rise) for line, rise in enumerate(rises)]
+        return [f"{title:20}{text}" for title, text in (*self.latents.lines(), *shuffled)]
 
 
 def _decimals(summaries: Sequence[tuple[str, Summary]]) -> int:

@@ -1,7 +1,19 @@
 """The models, each short: what they share stands in `AudioAutoencoder`."""
 
 from keras_audio_vae.models.autoencoder import AudioAutoencoder
-from keras_audio_vae.models.blockwise import reconstruct_blocks
+from keras_audio_vae.models.blockwise import decode_blocks, encode_blocks, reconstruct_blocks
 from keras_audio_vae.models.vae import VAE
+from keras_audio_vae.models.vqvae import VQVAE
 
-__all__ = ["VAE", "AudioAutoencoder", "reconstruct_blocks"]
+FAMILIES = {"vae": VAE, "vqvae": VQVAE}
+"""The models by the name of their family, as flags know them."""
+
+__all__ = [
+    "FAMILIES",
+    "VAE",
+    "VQVAE",
+    "AudioAutoencoder",
+    "decode_blocks",
+    "encode_blocks",
+    "reconstruct_blocks",
+]

@@ -71,6 +71,23 @@ class AudioAutoencoder(keras.Model):
         """Scalars of a padded batch by name, "loss" among them; means over this replica's examples that hold sound."""
         raise NotImplementedError(f"{type(self).__name__} must define objective")
 
+    def as_latents(self, latents) -> tf.Tensor:
+        """What users hand to `decode`, checked; a family whose latents are no vectors has checks of its own."""
+        return as_latents(latents, self.latent_dim)
+
+    @property
+    def latents_spec(self) -> tf.TensorSpec:
+        """Name, type and shape of what `encode` gives and `decode` takes."""
+        return tf.TensorSpec((None, None, self.latent_dim), tf.float32, "latents")
+
+    def encodings(self, waveform) -> tf.Tensor:
+        """The vectors that a waveform's latents are made of; the latents themselves, unless they are codes."""
+        return self.encode(waveform)
+
+    def latents_of(self, encodings: tf.Tensor) -> tf.Tensor:
+        """The latents that encodings give; they are latents, unless those are codes."""
+        return encodings
+
     def after_step(self, logs: dict[str, tf.Tensor]) -> None:
         """What moves between training steps beside the weights; `logs` are those of the global batch."""
 
@@ -109,7 +126,7 @@ class AudioAutoencoder(keras.Model):
         Raises:
             ValueError: If the latents have another shape, or `num_samples` is out of what they hold.
         """
-        latents = as_latents(latents, self.latent_dim)
+        latents = self.as_latents(latents)
         longest = length_of(latents, 1) * self.latent_hop
         wanted = longest if num_samples is None else num_samples
         if isinstance(wanted, numbers.Integral) and not tf.is_tensor(longest) and not 0 <= int(wanted) <= longest:
@@ -150,7 +167,7 @@ class AudioAutoencoder(keras.Model):
         return self.decode_frames(self.encode_padded(self.pad(waveform)))[:, : length_of(waveform, 1)]
 
     def interpolate(self, a, b, steps: int) -> tf.Tensor:
-        """Sounds on the straight line between the latents of two waveforms.
+        """Sounds on the straight line between the encodings of two waveforms.
 
         Args:
             a: float32 [samples, channels].
@@ -169,9 +186,9 @@ class AudioAutoencoder(keras.Model):
                 f"interpolate takes two waveforms of one shape, not {tuple(a.shape)} and {tuple(b.shape)}."
             )
         waveforms = as_waveform(tf.stack([a, b]), self.channels)
-        first, last = tf.unstack(self.encode(waveforms))
+        first, last = tf.unstack(self.encodings(waveforms))
         share = tf.reshape(tf.linspace(0.0, 1.0, steps), [-1, 1, 1])
-        return self.decode((1.0 - share) * first + share * last, waveforms.shape[1])
+        return self.decode(self.latents_of((1.0 - share) * first + share * last), waveforms.shape[1])
 
     def build(self, input_shape: tuple | None = None) -> None:
         """Creates every weight, so that a saved model finds them; a family calls it at its constructor's end."""

@@ -1,6 +1,6 @@
 """What a model takes as a batch: a waveform, or a waveform with the mask of its padding."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -74,6 +74,42 @@ def as_latents(latents, latent_dim: int) -> tf.Tensor:
             f"Latents are [batch, at least one frame, latent_dim = {latent_dim}]; these have shape {tuple(shape)}."
         )
     return latents
+
+
+def as_codes(codes, codebook_sizes: Sequence[int]) -> tf.Tensor:
+    """Codes as models decode them.
+
+    Args:
+        codes: Integers [batch, frames, codebooks], a tensor or an array; of the first codebooks alone if wanted.
+        codebook_sizes: How many codes each codebook of the model has.
+
+    Returns:
+        int32 [batch, frames, codebooks].
+
+    Raises:
+        ValueError: If they are no integers, or the rank or the number of codebooks is another, or there is no frame, or
+            (outside a graph) a codebook has no such code.
+
+    Example:
+        >>> as_codes(tf.constant([[[0, 3], [1, 8]]]), codebook_sizes=(8, 8))
+        Traceback (most recent call last):
+        ValueError: Codes of codebook 1 are 0 to 7; these reach from 3 to 8.
+    """
+    codes = tf.convert_to_tensor(codes)
+    most = len(codebook_sizes)
+    if not codes.dtype.is_integer:
+        raise ValueError(f"Codes are integers, not {codes.dtype.name}.")
+    shape = codes.shape
+    if shape.rank != 3 or shape[1] == 0 or (shape[2] is not None and not 1 <= shape[2] <= most):
+        raise ValueError(f"Codes are [batch, at least one frame, 1 to {most} codebooks]; these are {tuple(shape)}.")
+    if tf.executing_eagerly() and shape.num_elements():
+        for book, size in enumerate(codebook_sizes[: shape[2]]):
+            least, largest = (int(reduce(codes[..., book])) for reduce in (tf.reduce_min, tf.reduce_max))
+            if least < 0 or largest >= size:
+                raise ValueError(
+                    f"Codes of codebook {book} are 0 to {size - 1}; these reach from {least} to {largest}."
+                )
+    return tf.cast(codes, tf.int32)
 
 
 def as_batch(data, channels: int) -> Batch:

@@ -1,14 +1,14 @@
 """Long recordings through a model, block by block, as if in one pass."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
 BLOCK_SECONDS = 20.0
 
 
-class Reconstructing(Protocol):
+class Blockwise(Protocol):
     """What a model must have; every `AudioAutoencoder` has it."""
 
     sample_rate: int
@@ -18,10 +18,39 @@ class Reconstructing(Protocol):
     def reconstruct_at_once(self, waveform) -> tf.Tensor:
         """The reconstruction in one pass."""
 
+    def encode(self, waveform) -> tf.Tensor:
+        """The latents."""
 
-def reconstruct_blocks(
-    model: Reconstructing, read: Callable[[int, int], tf.Tensor], samples: int
-) -> Iterator[tf.Tensor]:
+    def decode(self, latents, num_samples=None) -> tf.Tensor:
+        """The waveform of latents."""
+
+
+class _Span(NamedTuple):
+    """A block of a recording and the surroundings that it goes through a model with.
+
+    Attributes:
+        first: Where the surroundings begin, in samples, on a latent frame.
+        last: Where they end.
+        lead: Latent frames of them before the block.
+        frames: Latent frames of the block; the last block may be shorter.
+    """
+
+    first: int
+    last: int
+    lead: int
+    frames: int
+
+
+def _spans(model: Blockwise, samples: int) -> Iterator[_Span]:
+    """Blocks of some twenty seconds that cover a recording."""
+    hop = model.latent_hop
+    frames = max(1, round(BLOCK_SECONDS * model.sample_rate / hop))
+    for start in range(0, samples, frames * hop):
+        lead = min(start // hop, model.context_frames)
+        yield _Span(start - lead * hop, min(samples, start + (frames + model.context_frames) * hop), lead, frames)
+
+
+def reconstruct_blocks(model: Blockwise, read: Callable[[int, int], tf.Tensor], samples: int) -> Iterator[tf.Tensor]:
     """What `model.reconstruct` makes of a recording that is read, and given back, block by block.
 
     Each block goes through the model with as much of its surroundings as can make a difference: the result is that of
@@ -43,9 +72,52 @@ def reconstruct_blocks(
         >>> [part.shape[1] for part in parts]
         [441000, 59000]
     """
-    block = max(1, round(BLOCK_SECONDS * model.sample_rate / model.latent_hop)) * model.latent_hop
-    context = model.context_frames * model.latent_hop
-    for start in range(0, samples, block):
-        first, last = max(0, start - context), min(samples, start + block + context)
-        part = model.reconstruct_at_once(read(first, last - first))
-        yield part[:, start - first : start - first + block]
+    for span in _spans(model, samples):
+        part = model.reconstruct_at_once(read(span.first, span.last - span.first))
+        yield part[:, span.lead * model.latent_hop : (span.lead + span.frames) * model.latent_hop]
+
+
+def encode_blocks(model: Blockwise, read: Callable[[int, int], tf.Tensor], samples: int) -> Iterator[tf.Tensor]:
+    """The latents of a recording that is read block by block, as `model.encode` gives them in one pass.
+
+    Args:
+        model: an `AudioAutoencoder`.
+        read: (start, count) -> waveform, float32 [batch, count, channels].
+        samples: length of the recording.
+
+    Yields:
+        Latents or codes [batch, frames of the block, ...], of twenty seconds or less.
+
+    Example:
+        >>> from keras_audio_vae.models import VAE
+        >>> model = VAE(widths=[8], depths=[1], strides=[], latent_dim=4, waveform_bands=4)
+        >>> sound = tf.random.stateless_normal([1, 500_000, 1], [0, 1])
+        >>> parts = encode_blocks(model, lambda start, count: sound[:, start : start + count], 500_000)
+        >>> [part.shape[1] for part in parts]
+        [2100, 281]
+    """
+    for span in _spans(model, samples):
+        yield model.encode(read(span.first, span.last - span.first))[:, span.lead : span.lead + span.frames]
+
+
+def decode_blocks(model: Blockwise, latents: tf.Tensor, samples: int) -> Iterator[tf.Tensor]:
+    """The waveform of a long sequence of latents, as `model.decode` gives it in one pass.
+
+    Args:
+        model: an `AudioAutoencoder`.
+        latents: latents or codes [batch, frames, ...].
+        samples: length of the recording, at most frames * latent_hop.
+
+    Yields:
+        float32 [batch, samples of the block, channels], twenty seconds or less.
+
+    Example:
+        >>> from keras_audio_vae.models import VAE
+        >>> model = VAE(widths=[8], depths=[1], strides=[], latent_dim=4, waveform_bands=4)
+        >>> [part.shape[1] for part in decode_blocks(model, tf.zeros([1, 2381, 4]), 500_000)]
+        [441000, 59000]
+    """
+    hop = model.latent_hop
+    for span in _spans(model, samples):
+        part = model.decode(latents[:, span.first // hop : -(-span.last // hop)], span.last - span.first)
+        yield part[:, span.lead * hop : (span.lead + span.frames) * hop]

@@ -3,6 +3,9 @@
 The loop is Keras' own (`make_train_function`, `CallbackList`, `evaluate`) written out, for two things that `Model.fit`
 can't do: begin in the middle of an epoch, and end without overwriting the weights by their average. Models of this
 package train under plain `Model.fit` too; a run adds resuming, checkpoints and guards.
+
+A run that is killed and started again ends with the weights of one that was never stopped: the order of the data, the
+augmentation and the noise are functions of the step, and a checkpoint holds all the rest.
 """
 
 import dataclasses
@@ -19,14 +22,15 @@ import keras
 import tensorflow as tf
 
 from keras_audio_vae.datasets import Augmentation
-from keras_audio_vae.errors import UserError
 from keras_audio_vae.training.averaging import averaged_weights
 from keras_audio_vae.training.checkpoints import Checkpoints, RunState, load_checkpoint
+from keras_audio_vae.training.codebooks import CodebookReport
 from keras_audio_vae.training.guards import CollapseWarning, NonFiniteGuard
 from keras_audio_vae.training.interrupts import Interrupted, StopRequest
 from keras_audio_vae.training.optimizer import learning_rate_at, make_optimizer, progress_of
+from keras_audio_vae.training.options import FitOptions
 from keras_audio_vae.training.progress import EpochLog, ProgressBar
-from keras_audio_vae.training.strategy import check_batch, make_strategy, set_precision
+from keras_audio_vae.training.strategy import check_strategy, make_strategy, precision
 from keras_audio_vae.training.tensorboard import TensorBoardLog
 
 
@@ -59,57 +63,15 @@ class Pipeline(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class FitOptions:
-    """How a run trains; the fields are named as the flags of `trainers.fit`.
-
-    Attributes:
-        epochs: Epochs of the whole run; 0 for no limit (then max_minutes is needed).
-        steps_per_epoch: Steps of an epoch; 0 for one pass over the chunks.
-        max_minutes: Wall-clock limit of the whole run in minutes, over all its starts, each counted from when its
-            batches are ready; 0 for no limit. With a limit the learning rate follows the clock, and two runs are then
-            not equal bit for bit.
-        batch_size: Chunks of the global batch.
-        learning_rate: Peak learning rate of AdamW.
-        weight_decay: Decoupled weight decay.
-        lr_warmup_steps: Steps of linear warm-up of the learning rate.
-        ema_decay: Decay per step of the moving average of the weights; 0 for none.
-        replicas: Replicas; 0 for all visible GPUs, or one CPU.
-        mixed_precision: "float32" or "bfloat16".
-        jit_compile: Whether XLA compiles the step.
-        seed: Seed of the weights' initial values, of the order of the chunks and of their augmentation.
-        augmentation: What is changed at random in the training chunks.
-        checkpoint_minutes: Minutes between two checkpoints within an epoch; 0 writes one after each step.
-        tensorboard: Whether to write TensorBoard event files.
-
-    Example:
-        >>> FitOptions(epochs=3).batch_size
-        16
-    """
-
-    epochs: int = 0
-    steps_per_epoch: int = 0
-    max_minutes: float = 10.0
-    batch_size: int = 16
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-3
-    lr_warmup_steps: int = 100
-    ema_decay: float = 0.99
-    replicas: int = 0
-    mixed_precision: str = "float32"
-    jit_compile: bool = False
-    seed: int = 0
-    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
-    checkpoint_minutes: float = 1.0
-    tensorboard: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
 class FitResult:
     """What `fit` hands back.
 
     Attributes:
-        model: The model with the averaged weights of the best checkpoint: the one to evaluate, save and export. It
-            still carries its optimizer; `inference_copy` gives one without.
+        model: The model with the averaged weights of the best checkpoint: the one to evaluate, save and export. Best
+            is judged by the validation loss of the averaged weights (see `RunState.is_better`). Since the learning
+            rate falls to zero, that is nearly always the last epoch, unless the model has begun to learn the training
+            recordings by heart. Without validation nothing can tell, and the last epoch is taken. The model still
+            carries its optimizer; `inference_copy` gives one without.
         state: The state of the run at its end.
         resumed_from: The step at which this start of the run took over; 0 for a new run.
 
@@ -136,16 +98,9 @@ def fit(
 ) -> FitResult:
     """Trains a model, or goes on with the training that `run_dir` holds, in the middle of an epoch if need be.
 
-    A run that is killed and started again ends with the weights of one that was never stopped: the order of the data,
-    the augmentation and the noise are functions of the step, and a checkpoint holds all the rest.
-
-    The result is the best checkpoint, by the validation loss of the averaged weights (see `RunState.is_better`). Since
-    the learning rate falls to zero, that is nearly always the last epoch, unless the model has begun to learn the
-    training recordings by heart. Without validation nothing can tell, and the last epoch is taken.
-
     Args:
         build_model: Makes the model, with the interface of `AudioAutoencoder`; called within the strategy's scope and
-            after the precision is set.
+            under the precision of the options.
         pipeline: The training data.
         run_dir: Gets `checkpoints/`, `log.csv` and `tensorboard/`.
         options: How to train.
@@ -158,22 +113,19 @@ def fit(
         The model, the state of the run, and the step it was resumed from.
 
     Raises:
-        UserError: options that can't be met, or a checkpoint of another model.
-        NonFiniteLoss: a loss or weight became NaN or infinite; the last checkpoint is good.
+        UserError: Options that can't be met here, or a checkpoint of another model.
+        NonFiniteLoss: A loss or weight became NaN or infinite; the last checkpoint is good.
         Interrupted: Ctrl-C or SIGTERM; the state is saved.
 
     Example:
-        >>> fit(keras.Sequential, None, run_dir="runs/x", options=FitOptions(max_minutes=0))
+        >>> fit(keras.Sequential, None, run_dir="runs/x", options=FitOptions(batch_size=0))
         Traceback (most recent call last):
         ...
-        keras_audio_vae.errors.UserError: A run needs an end: set epochs, max_minutes, or both.
+        keras_audio_vae.errors.UserError: batch_size is the global batch and must divide by the 1 replicas, got 0.
     """
     options = options or FitOptions()
-    if options.epochs <= 0 and options.max_minutes <= 0:
-        raise UserError("A run needs an end: set epochs, max_minutes, or both.")
     strategy = make_strategy(options.replicas)
-    check_batch(options.batch_size, strategy)
-    set_precision(options.mixed_precision)
+    check_strategy(strategy, batch_size=options.batch_size, jit_compile=options.jit_compile)
     if fresh:
         _clear(Path(run_dir))
     model = _compiled(build_model, strategy, options)
@@ -186,7 +138,7 @@ def _compiled(
     build_model: Callable[[], keras.Model], strategy: tf.distribute.Strategy, options: FitOptions
 ) -> keras.Model:
     keras.utils.set_random_seed(options.seed)  # the layers draw their initial weights from the global generators
-    with strategy.scope():
+    with strategy.scope(), precision(options.mixed_precision):
         model = build_model()
         optimizer = make_optimizer(
             model.trainable_variables,
@@ -364,7 +316,7 @@ class _Run:
         if self.options.tensorboard:
             own.append(TensorBoardLog(self.run_dir / "tensorboard", self.state, self._fixed_chunks()))
         if verbose:
-            own.append(ProgressBar(self.state, self.max_seconds))
+            own += [ProgressBar(self.state, self.max_seconds), CodebookReport(self.state, after_step=warmup)]
         return [*own, *further]
 
     def _fixed_chunks(self, count: int = 4) -> tf.Tensor | None:

@@ -10,7 +10,7 @@ def make_optimizer(
     variables: Sequence[keras.Variable],
     *,
     learning_rate: float = 2e-3,
-    weight_decay: float = 1e-3,
+    weight_decay: float = 1e-2,
     ema_decay: float = 0.99,
 ) -> keras.optimizers.AdamW:
     """Builds AdamW for `variables`; call it inside the scope of the run's strategy.

@@ -13,7 +13,12 @@ from keras_audio_vae.files import write_atomically
 from keras_audio_vae.training.checkpoints import RunState
 from keras_audio_vae.training.variables import scalar_of
 
-SHOWN = ("loss", "waveform", "stft", "mel", "kl", "rate_bps", "active_units", "val_loss")
+SHOWN = (
+    *("loss", "waveform", "stft", "mel"),
+    *("kl", "rate_bps", "active_units"),  # of Gaussian latents
+    *("commitment", "codebook", "evenness", "usage", "perplexity"),  # of codes
+    "val_loss",
+)
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):

@@ -1,6 +1,8 @@
 """Where a run computes: one device, all visible GPUs, or several logical CPU devices; and in which precision."""
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 import tensorflow as tf
@@ -43,19 +45,34 @@ def make_strategy(replicas: int = 0) -> tf.distribute.Strategy:
     return _mirrored(tuple(devices))
 
 
-def check_batch(batch_size: int, strategy: tf.distribute.Strategy) -> None:
-    """Raises a UserError unless every replica gets the same number of rows of a global batch.
+def check_strategy(strategy: tf.distribute.Strategy, *, batch_size: int, jit_compile: bool = False) -> None:
+    """Refuses what can't be done with the devices of a run.
+
+    Args:
+        strategy: Of the run.
+        batch_size: The global batch, of which every replica has to get the same number of rows.
+        jit_compile: Whether XLA is to compile the step. It compiles for one device, and what it compiles can't add up
+            the gradients of several logical CPU devices.
+
+    Raises:
+        UserError: Either can't be.
 
     Example:
-        >>> check_batch(16, make_strategy(replicas=1))
+        >>> check_strategy(make_strategy(replicas=1), batch_size=0)
+        Traceback (most recent call last):
+        ...
+        keras_audio_vae.errors.UserError: batch_size is the global batch and must divide by the 1 replicas, got 0.
     """
     replicas = strategy.num_replicas_in_sync
     if batch_size < 1 or batch_size % replicas:
         raise UserError(f"batch_size is the global batch and must divide by the {replicas} replicas, got {batch_size}.")
+    if jit_compile and replicas > 1 and any("CPU" in device for device in strategy.extended.worker_devices):
+        raise UserError("jit_compile takes one CPU or GPUs, not several replicas of one CPU: leave out one of the two.")
 
 
-def set_precision(mixed_precision: str = "float32") -> None:
-    """Sets the arithmetic of the layers that are built afterwards; weights, losses and latents stay float32.
+@contextmanager
+def precision(mixed_precision: str = "float32") -> Iterator[None]:
+    """Sets the arithmetic of the layers that are built under it; weights, losses and latents stay float32.
 
     float16 is not offered: its loss scaling takes the verdict of the first replica only, so that an overflow on another
     one would reach the weights.
@@ -67,13 +84,19 @@ def set_precision(mixed_precision: str = "float32") -> None:
         UserError: any other value.
 
     Example:
-        >>> set_precision("float32")
-        >>> keras.config.dtype_policy().name
-        'float32'
+        >>> with precision("bfloat16"):
+        ...     dense = keras.layers.Dense(1)
+        >>> dense.compute_dtype, dense.variable_dtype, keras.layers.Dense(1).compute_dtype
+        ('bfloat16', 'float32', 'float32')
     """
     if mixed_precision not in _POLICIES:
         raise UserError(f"mixed_precision must be one of {', '.join(_POLICIES)}, got {mixed_precision!r}.")
+    before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(_POLICIES[mixed_precision])
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 @functools.cache

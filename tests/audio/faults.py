@@ -117,16 +117,16 @@ def streamed(recording, block_samples=1000):
     return whole
 
 
-def is_whole(path, waveform, atol=1e-6):
-    """Whether a file is read as if nothing were wrong with it, in blocks and as a whole."""
+def assert_whole(path, waveform, atol=1e-6):
+    """That a file is read as if nothing were wrong with it, in blocks and as a whole."""
     recording = only(path)
     assert recording.partial == ""
     np.testing.assert_allclose(streamed(recording), waveform, atol=atol)
     np.testing.assert_allclose(decode_file(str(path))[0], waveform, atol=atol)
 
 
-def is_refused(path, reason):
-    """Whether a scan skips a file beside a good one, with its reason; and strictly refuses both."""
+def assert_refused(path, reason):
+    """That a scan skips a file beside a good one, with its reason; and strictly refuses both."""
     write(path.parent / "good.wav", tone(100))
     corpus = scan(path.parent)
     assert [recording.recording_id for recording in corpus.recordings] == ["good.wav"]

@@ -37,7 +37,8 @@ def test_folder_is_searched_and_nothing_is_passed_over_silently(folder):
         "empty.flac": "the file is empty",
         "lyrics.wav": "not sound: it contains text",
     }
-    assert corpus.other_files == 2
+    assert corpus.other_files == 1, "notes.txt"
+    assert corpus.hidden == 2, "._a.wav and .cache, whatever is in it"
     assert corpus.seconds == pytest.approx(1.5)
 
 
@@ -48,8 +49,10 @@ def test_report_and_json_tell_all(folder):
         assert words in report
     assert f"skipped {folder / 'lyrics.wav'}: not sound: it contains text" in report
     assert f"skipped {folder / 'empty.flac'}: the file is empty" in report
+    assert "  1 other file (no sound by name or content)\n  2 hidden files or folders left out\n" in report
     content = json.loads(corpus.to_json())
-    assert content["seconds"] == 1.5 and len(content["recordings"]) == 2 and content["other_files"] == 2
+    assert content["seconds"] == 1.5 and len(content["recordings"]) == 2
+    assert (content["other_files"], content["hidden"]) == (1, 2)
 
 
 def test_sound_without_an_audio_name_is_used(tmp_path):
@@ -75,6 +78,28 @@ def test_ids_stay_when_the_corpus_moves(folder, tmp_path_factory):
 def test_links_are_followed_once(folder):
     (folder / "b" / "ring").symlink_to(folder)
     assert len(scan(folder).recordings) == 2
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_file_with_several_names_is_one_recording(folder, link):
+    """Two of them might lie on two sides of a split."""
+    link(folder / "a.wav", folder / "0 the first name.wav")
+    link(folder / "a.wav", folder / "b" / "other.wav")
+    corpus = scan(folder)
+    used = "a.wav" if link is os.symlink else "0 the first name.wav"
+    assert [recording.recording_id for recording in corpus.recordings] == [used, "b/song.mp3"]
+    same = {os.path.basename(one.path) for one in corpus.skipped if one.reason == f"the same file as {folder / used}"}
+    assert same == {"a.wav", "0 the first name.wav", "other.wav"} - {used}
+    assert f"skipped {folder / 'b' / 'other.wav'}: the same file as {folder / used}" in corpus.report()
+    alone = scan(folder / "b" / "other.wav")
+    assert len(alone.recordings) == 1 and not alone.skipped
+
+
+def test_hidden_files_alone_are_said_to_be_there(tmp_path):
+    write(tmp_path / ".a.wav")
+    with pytest.raises(UserError, match=r"no usable sound among 0 files \(1 more hidden\)"):
+        scan(tmp_path)
+    assert len(scan(tmp_path / ".a.wav").recordings) == 1, "it was named"
 
 
 def test_missing_path_is_an_error_that_says_so(tmp_path):

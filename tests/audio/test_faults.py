@@ -9,7 +9,7 @@ import pytest
 from keras_audio_vae.audio import SoundStream, blocks, decode_file, usable_part
 from keras_audio_vae.errors import UserError
 from tests.audio import faults
-from tests.audio.faults import is_refused, is_whole, only, streamed, tone, write
+from tests.audio.faults import assert_refused, assert_whole, only, streamed, tone, write
 
 # Content that is no sound
 
@@ -33,11 +33,11 @@ from tests.audio.faults import is_refused, is_whole, only, streamed, tone, write
 )
 def test_no_sound_is_refused_with_its_reason(tmp_path, contents, reason):
     (tmp_path / "a.wav").write_bytes(contents)
-    is_refused(tmp_path / "a.wav", reason)
+    assert_refused(tmp_path / "a.wav", reason)
 
 
 def test_zero_samples_are_refused(tmp_path):
-    is_refused(write(tmp_path / "a.wav", np.zeros((0, 1))), "it holds no samples")
+    assert_refused(write(tmp_path / "a.wav", np.zeros((0, 1))), "it holds no samples")
 
 
 # Samples that are odd
@@ -70,12 +70,12 @@ def test_not_a_number_is_named_with_its_place(tmp_path, bad):
 )
 @pytest.mark.parametrize("suffix", ["wav", "flac"])
 def test_extreme_sounds_are_read_as_they_are(tmp_path, waveform, suffix):
-    is_whole(write(tmp_path / f"a.{suffix}", waveform), waveform, atol=1 / 32768)
+    assert_whole(write(tmp_path / f"a.{suffix}", waveform), waveform, atol=1 / 32768)
 
 
 def test_constant_offset_is_kept(tmp_path):
     waveform = tone(3000) + np.float32(0.3)
-    is_whole(write(tmp_path / "a.wav", waveform), waveform, atol=1 / 32768)
+    assert_whole(write(tmp_path / "a.wav", waveform), waveform, atol=1 / 32768)
 
 
 @pytest.mark.parametrize(
@@ -83,20 +83,20 @@ def test_constant_offset_is_kept(tmp_path):
     [("PCM_U8", 2**-7), ("PCM_16", 2**-15), ("PCM_24", 2**-23), ("PCM_32", 2**-24), ("FLOAT", 0), ("DOUBLE", 0)],
 )
 def test_every_width_of_samples(tmp_path, subtype, step):
-    is_whole(write(tmp_path / "a.wav", tone(3000, 2), subtype=subtype), tone(3000, 2), atol=step)
+    assert_whole(write(tmp_path / "a.wav", tone(3000, 2), subtype=subtype), tone(3000, 2), atol=step)
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 96_000, 192_000])
 def test_every_rate(tmp_path, sample_rate):
     path = write(tmp_path / "a.wav", tone(3000), sample_rate)
     assert only(path).sample_rate == sample_rate
-    is_whole(path, tone(3000), atol=1 / 32768)
+    assert_whole(path, tone(3000), atol=1 / 32768)
 
 
 @pytest.mark.parametrize("sample_rate", [1, 999, 2_000_000, 4_000_000_000])
 def test_impossible_rates_are_refused(tmp_path, sample_rate):
     faults.overwrite(write(tmp_path / "a.wav", tone(3000)), 24, sample_rate.to_bytes(4, "little"))
-    is_refused(tmp_path / "a.wav", "damaged")
+    assert_refused(tmp_path / "a.wav", "damaged")
 
 
 # Encodings
@@ -108,11 +108,11 @@ def test_variable_mp3_with_tags_and_cover(tmp_path, xing):
     if not xing:
         faults.without_xing(path)
     waveform = streamed(only(path), 2**15)
-    is_whole(faults.with_tags(path, picture_bytes=70_000), waveform)
+    assert_whole(faults.with_tags(path, picture_bytes=70_000), waveform)
 
 
 def test_aiff_is_read(tmp_path):
-    is_whole(write(tmp_path / "a.aiff", tone(3000, 2)), tone(3000, 2), atol=1 / 32768)
+    assert_whole(write(tmp_path / "a.aiff", tone(3000, 2)), tone(3000, 2), atol=1 / 32768)
 
 
 def test_opus_tells_the_rate_that_it_is_decoded_at(tmp_path):

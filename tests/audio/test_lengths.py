@@ -9,7 +9,7 @@ import pytest
 from keras_audio_vae.audio import SoundStream, blocks, decode_file, decoding, scan, usable_part
 from keras_audio_vae.errors import UserError
 from tests.audio import faults
-from tests.audio.faults import is_whole, only, streamed, tone, write
+from tests.audio.faults import assert_whole, only, streamed, tone, write
 
 
 def test_truncated_flac_is_used_up_to_its_last_whole_frame(tmp_path):
@@ -45,7 +45,7 @@ def test_other_truncated_files_are_used_and_reported(tmp_path, suffix):
 
 def test_streamed_caf_is_read_to_its_end(tmp_path):
     path = write(tmp_path / "a.caf", tone(3000), subtype="PCM_16")
-    is_whole(faults.overwrite(path, path.read_bytes().index(b"data") + 4, b"\xff" * 8), tone(3000), atol=1 / 32768)
+    assert_whole(faults.overwrite(path, path.read_bytes().index(b"data") + 4, b"\xff" * 8), tone(3000), atol=1 / 32768)
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
@@ -62,7 +62,7 @@ def test_flac_of_unknown_or_wrong_length(tmp_path, samples):
     waveform = faults.read(write(tmp_path / "a.flac", tone(100_000)))
     faults.announce_flac_length(tmp_path / "a.flac", samples)
     if samples == 0:  # streamed: nothing is promised, so nothing is missing
-        is_whole(tmp_path / "a.flac", waveform, atol=0)
+        assert_whole(tmp_path / "a.flac", waveform, atol=0)
         return
     recording = only(tmp_path / "a.flac")
     assert recording.samples == min(samples, 100_000)
@@ -76,7 +76,7 @@ def test_streamed_wav_is_read_to_its_end(tmp_path, size, whole, subtype):
     waveform = faults.read(write(tmp_path / "a.wav", tone(5000, 2), subtype="PCM_16"))
     if subtype == "FLOAT":
         (tmp_path / "a.wav").write_bytes(plain_float_wav(waveform))
-    is_whole(faults.announce_wav_size(tmp_path / "a.wav", size, whole), waveform)
+    assert_whole(faults.announce_wav_size(tmp_path / "a.wav", size, whole), waveform)
 
 
 def plain_float_wav(waveform):

@@ -8,7 +8,7 @@ import pytest
 
 from keras_audio_vae.audio import SoundStream, decode_file, headers, printable, scan
 from keras_audio_vae.errors import UserError
-from tests.audio.faults import is_refused, only, streamed, tone, write
+from tests.audio.faults import assert_refused, only, streamed, tone, write
 
 NAMES = [
     "Größe – ä b 音.wav",
@@ -71,28 +71,32 @@ def test_printable_keeps_plain_names_and_tells_others_apart():
 
 def test_a_pipe_a_socket_and_a_folder_do_not_hang_a_scan(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "a.wav")
-    is_refused(tmp_path / "a.wav", "not a regular file, but a pipe")
+    assert_refused(tmp_path / "a.wav", "not a regular file, but a pipe")
     with pytest.raises(UserError, match="a pipe"):
         scan(tmp_path / "a.wav")
     (tmp_path / "a.wav").unlink()
     monkeypatch.chdir(tmp_path)  # the name of a socket must be short
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("a.wav")
-        is_refused(tmp_path / "a.wav", "not a regular file, but a socket")
+        assert_refused(tmp_path / "a.wav", "not a regular file, but a socket")
     os.mkfifo(tmp_path / "no claim")
     assert scan(tmp_path).other_files == 1
 
 
 def test_dangling_links_and_rings(tmp_path):
     (tmp_path / "a.wav").symlink_to(tmp_path / "nowhere.wav")
-    is_refused(tmp_path / "a.wav", "a link to a file that is not there")
+    assert_refused(tmp_path / "a.wav", "a link to a file that is not there")
     (tmp_path / "a.wav").unlink()
     (tmp_path / "a.wav").symlink_to("a.wav")
-    is_refused(tmp_path / "a.wav", "cannot be read: Too many levels of symbolic links")
+    assert_refused(tmp_path / "a.wav", "cannot be read: Too many levels of symbolic links")
     (tmp_path / "a.wav").unlink()
     (tmp_path / "ring").symlink_to(tmp_path)
     (tmp_path / "again").symlink_to(tmp_path / "good.wav")
-    assert [r.recording_id for r in scan(tmp_path).recordings] == ["again", "good.wav"]
+    corpus = scan(tmp_path)
+    assert [r.recording_id for r in corpus.recordings] == ["good.wav"]
+    assert [(s.path, s.reason) for s in corpus.skipped] == [
+        (str(tmp_path / "again"), f"the same file as {tmp_path / 'good.wav'}")
+    ]
 
 
 def test_unreadable_file_and_folder(tmp_path, monkeypatch):
@@ -112,7 +116,7 @@ def test_unreadable_file_and_folder(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(headers, "open", refuse, raising=False)
-        is_refused(tmp_path / "a.wav", "cannot be read: Permission denied")
+        assert_refused(tmp_path / "a.wav", "cannot be read: Permission denied")
         patch.setattr(os, "scandir", refuse_folder)
         corpus = scan(tmp_path)
     assert str(tmp_path / "inside") in [skipped.path for skipped in corpus.skipped]

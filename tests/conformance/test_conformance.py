@@ -52,9 +52,20 @@ def training_objective(model, waveform):
     return loss, model.decode_frames(model.encode_padded(waveform))
 
 
+def quantized(layer, vectors):
+    result = layer(vectors)
+    return [result.vectors, *result.losses.values()]
+
+
 def model(**arguments):
     shape = (2, 1890, arguments.get("channels", 1))
     return Case(lambda: kav.VAE(**{**TINY, **arguments}), (noise(*shape),), training_objective)
+
+
+def vq_model(**arguments):
+    shape = (2, 1890, arguments.get("channels", 1))
+    codes = {"codebook_size": 8, "num_codebooks": 2, "code_dim": 0, "normalize_codes": False}
+    return Case(lambda: kav.VQVAE(**{**TINY, **codes, **arguments}), (noise(*shape),), training_objective)
 
 
 SOUND = noise(2, 630, 1)
@@ -64,6 +75,20 @@ CASES = {
     "Upsample transposed": Case(lambda: kav.layers.Upsample(8, 3, "transposed"), (noise(2, 6, 4),)),
     "Encoder": Case(lambda: kav.layers.Encoder(**STAGES), (noise(2, 6, 5),)),
     "Decoder": Case(lambda: kav.layers.Decoder(**STAGES), (noise(2, 2, 4), noise(2, 6, 5))),
+    "SkipProjection": Case(lambda: kav.layers.SkipProjection(8, skip_dim=3), (noise(2, 6, 5), noise(2, 6, 3))),
+    "VectorQuantizer": Case(
+        lambda: kav.layers.VectorQuantizer(8, dim=6, code_dim=3, update="gradient", kmeans_init=False),
+        (noise(2, 5, 6),),
+        quantized,
+    ),
+    "ResidualVectorQuantizer": Case(
+        lambda: kav.layers.ResidualVectorQuantizer(2, 8, dim=6, code_dim=3, kmeans_init=False),
+        (noise(2, 5, 6),),
+        quantized,
+    ),
+    "FiniteScalarQuantizer": Case(
+        lambda: kav.layers.FiniteScalarQuantizer(dim=6, levels=[5, 4], num_codebooks=2), (noise(2, 5, 6),), quantized
+    ),
     "GaussianHead": Case(lambda: kav.layers.GaussianHead(8, skip_dim=3), (noise(2, 6, 5), noise(2, 6, 3))),
     "GaussianHead normalised": Case(lambda: kav.layers.GaussianHead(8, gamma=0.6), (noise(2, 6, 5),)),
     "AudioNetwork": Case(
@@ -84,9 +109,15 @@ CASES = {
     "VAE waveform transposed": model(frontend="waveform", upsampling="transposed"),
     "VAE pooled": model(waveform_bands=0, latent_pooling="global", chunk_samples=1890),
     "VAE stereo normalised": model(channels=2, latent_norm="batch"),
+    "VQVAE": vq_model(),
+    "VQVAE waveform stereo": vq_model(frontend="waveform", channels=2, codebook_update="gradient", code_dim=4),
+    "VQVAE scalar": vq_model(quantizer="scalar", levels=[5, 3]),
     "VAE free bits": model(rate_control="free_bits", mse_weight=1.0, seed=3),
 }
-FLOAT32_ALWAYS = ("GaussianHead", "LappedTransform", "STFTFrontEnd", "WaveformFrontEnd", "RateControl", "VAE")
+FLOAT32_ALWAYS = (
+    *("SkipProjection", "GaussianHead", "VectorQuantizer", "ResidualVectorQuantizer", "FiniteScalarQuantizer"),
+    *("LappedTransform", "STFTFrontEnd", "WaveformFrontEnd", "RateControl", "VAE", "VQVAE"),
+)
 
 
 @pytest.fixture(params=CASES)

@@ -20,12 +20,7 @@ def epoch(order, number):
     return batches(order, range(number * order.steps_per_epoch, (number + 1) * order.steps_per_epoch))
 
 
-@pytest.fixture(autouse=True)
-def blocks_of_some_size(monkeypatch):
-    """Blocks as in a corpus of many hours, for corpora that a test goes through in no time."""
-    monkeypatch.setattr("keras_audio_vae.datasets.order._FEWEST_BLOCKS", 64)
-
-
+@pytest.mark.usefixtures("large_blocks")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 150), st.integers(1, 8), st.integers(0, 5), seeds)
 def test_an_epoch_holds_each_chunk_at_most_once(num_chunks, batch_size, number, seed):
@@ -50,6 +45,7 @@ def test_epochs_and_seeds_differ():
     assert len(orders) == 25
 
 
+@pytest.mark.usefixtures("large_blocks")
 def test_each_chunk_comes_everywhere_and_is_left_out_by_chance():
     """The mean place of each chunk over many epochs is the middle: no chunk is always early, or always left over."""
     order = Order(150, 10)
@@ -61,6 +57,7 @@ def test_each_chunk_comes_everywhere_and_is_left_out_by_chance():
     assert np.abs(means - middle).max() < 5 * spread
 
 
+@pytest.mark.usefixtures("large_blocks")
 @pytest.mark.parametrize("num_chunks", [600, 30_000])
 def test_few_blocks_are_new_in_each_batch_and_few_are_kept(num_chunks):
     """What makes reading from disk cheap: a cache as large as the lanes reads each block about once an epoch."""
@@ -83,6 +80,7 @@ def test_few_blocks_are_new_in_each_batch_and_few_are_kept(num_chunks):
     assert np.mean([len(set(row)) for row in blocks]) > 15.5, "the rows of a batch come from different places"
 
 
+@pytest.mark.usefixtures("large_blocks")
 def test_chunks_lie_in_their_blocks():
     order = Order(550, batch_size=16, seed=4)
     chunks, blocks = epoch(order, 1)
@@ -91,6 +89,7 @@ def test_chunks_lie_in_their_blocks():
     assert set((blocks // order.num_chunks).ravel()) == {1}
 
 
+@pytest.mark.usefixtures("large_blocks")
 def test_a_step_is_the_same_alone_and_among_others():
     order = Order(1000, batch_size=16, seed=4)
     together = batches(order, range(50, 70))
@@ -99,6 +98,6 @@ def test_a_step_is_the_same_alone_and_among_others():
             np.testing.assert_array_equal(alone[0], part[number])
 
 
-def test_a_small_corpus_is_drawn_chunk_by_chunk(monkeypatch):
-    monkeypatch.undo()
-    assert [Order(number, 16).chunks_per_block for number in (10, 2_000, 4_000, 5_000, 40_000)] == [1, 1, 1, 2, 16]
+def test_a_small_corpus_is_drawn_chunk_by_chunk():
+    sizes = [Order(number, 16, most_per_block=23).chunks_per_block for number in (10, 4_000, 5_000, 8_000, 40_000)]
+    assert sizes == [1, 1, 9, 15, 23]

@@ -12,10 +12,12 @@ import tensorflow as tf
 
 from keras_audio_vae.datasets import Augmentation, ChunkPipeline, load, store
 
+pytestmark = pytest.mark.usefixtures("large_blocks")
 AUGMENTATION = Augmentation(gain_db=6.0, pitch_semitones=1.0, flip_polarity=True, noise_dbfs=(-60.0, -50.0))
 PROGRAM = """
 import sys
-from keras_audio_vae.datasets import ChunkPipeline, load
+from keras_audio_vae.datasets import ChunkPipeline, load, order
+order._FEWEST_TO_BLOCK = order._FEWEST_BLOCKS = 64
 sys.path.insert(0, {tests!r})
 from test_repetition import AUGMENTATION, digest
 pipeline = ChunkPipeline(load({source!r}), sample_rate=8000, chunk_samples=1000, cache_gb={cache_gb})

@@ -2,6 +2,10 @@
 
 import itertools
 import logging
+import os
+import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -43,12 +47,6 @@ class CountingReader(Reader):
         return super().read(index, start, count)
 
 
-@pytest.fixture
-def large_blocks(monkeypatch):
-    """Blocks as in a corpus of many hours."""
-    monkeypatch.setattr("keras_audio_vae.datasets.order._FEWEST_BLOCKS", 256)
-
-
 def test_an_epoch_reads_the_corpus_about_once_and_keeps_little(tmp_path, large_blocks):
     soundfile.write(tmp_path / "long.wav", np.random.default_rng(0).uniform(-0.4, 0.4, 600 * RATE), RATE)
     reader = CountingReader(scan(tmp_path), RATE, 1)
@@ -56,10 +54,9 @@ def test_an_epoch_reads_the_corpus_about_once_and_keeps_little(tmp_path, large_b
     order = Order(len(plan.start), batch_size=16)
     cache = BlockCache(reader, plan, order, before=400, after=1200)
     kept = []
-    for step in range(order.steps_per_epoch):
-        for chunk, block in zip(
-            *(part[0].numpy() for part in order.chunks(tf.constant([step], tf.int64))), strict=True
-        ):
+    chunks, blocks = (part.numpy() for part in order.chunks(tf.range(order.steps_per_epoch, dtype=tf.int64)))
+    for rows in zip(chunks, blocks, strict=True):
+        for chunk, block in zip(*rows, strict=True):
             piece = cache.piece(int(chunk), int(block))
             start = int(plan.start[chunk])
             assert piece.start <= max(0, start - 400)
@@ -68,6 +65,39 @@ def test_an_epoch_reads_the_corpus_about_once_and_keeps_little(tmp_path, large_b
     # Of each chunk half is its neighbour's; a block reads its margins too, and about one lane in three starts anew.
     assert reader.samples_read < 1.8 * 600 * RATE, "chunk by chunk it would be six times the corpus"
     assert max(kept) < 0.4 * 600 * RATE
+
+
+def empty_wav(path, samples):
+    """Silence of any length that takes no room on the disk, 16 bits mono."""
+    size, rate = 2 * samples, 22050
+    sizes = (b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", size)
+    path.write_bytes(struct.pack("<4sI4s4sIHHIIHH4sI", *sizes))
+    os.truncate(path, 44 + size)
+
+
+TRAINING = """
+import itertools, pathlib, re, sys
+from keras_audio_vae.audio import scan
+from keras_audio_vae.datasets import ChunkPipeline, pipeline
+pipeline.BLOCK_SAMPLES = 1600
+for path in sys.argv[1:]:
+    # To measure the level takes a pass over all of it.
+    chunks = ChunkPipeline(scan(path), chunk_samples=200, chunk_overlap=0.0, normalization="rms", cache_gb=0.0)
+    assert chunks.num_chunks >= 4096, "from so many on, a corpus is drawn by blocks"
+    assert all(batch["mask"].numpy().all() for batch in itertools.islice(iter(chunks.training(16)), 100))
+    print(re.search(r"VmHWM:\\s+(\\d+) kB", pathlib.Path("/proc/self/status").read_text())[1])
+"""
+
+
+def test_memory_of_training_does_not_depend_on_length(tmp_path):
+    """The peak of a process of its own, after a short recording and after one that is 20 times as long."""
+    samples = 4096 * 800
+    for times in (1, 20):
+        empty_wav(tmp_path / f"{times}.wav", times * samples)
+    program = [sys.executable, "-c", TRAINING, tmp_path / "1.wav", tmp_path / "20.wav"]
+    printed = subprocess.run(program, check=True, stdout=subprocess.PIPE, text=True).stdout
+    short, long = (1024 * int(line) for line in printed.split())
+    assert long - short < 20 * samples, "bytes; decoded whole, it would be four times that"
 
 
 def test_a_chunk_from_disk_is_the_chunk_from_memory_at_another_rate(folder):

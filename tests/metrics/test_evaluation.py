@@ -170,3 +170,38 @@ def test_the_measures_see_the_model_as_float64():
     watch = Measure("watch", False, lambda x, y, rate: seen.append((x.shape, y.shape)) or mse(x, y))
     evaluate(HalfModel(), noises(1234), measures=[watch], baselines={})
     assert seen == [((1234, 1), (1234, 1))]
+
+
+class CodeModel:
+    """Ten samples are one frame of two codes: of four, 0, 1 and 2 in turn, and of two, always 1."""
+
+    sample_rate = 1000
+    latent_hop = HOP
+    codebook_sizes = (4, 2)
+
+    def encode(self, waveform):
+        frames = np.arange(-(-waveform.shape[1] // HOP))
+        return np.stack([frames % 3, np.ones_like(frames)], axis=-1)[np.newaxis]
+
+    def decode(self, latents, num_samples):
+        assert latents.dtype == np.int32
+        return np.repeat(latents[..., :1], HOP, axis=1)[:, :num_samples] / 4
+
+    def reconstruct(self, waveform):
+        return self.decode(self.encode(waveform).astype(np.int32), waveform.shape[1])
+
+
+def test_codes_are_counted_over_all_recordings():
+    report = evaluate(CodeModel(), noises(3000, 1500))
+    use = report.latents
+    assert use.usage == (0.75, 0.5)
+    np.testing.assert_allclose(use.perplexity, (3.0, 1.0))
+    assert use.nominal_bps == pytest.approx(300.0)
+    assert use.entropy_bps == pytest.approx(100 * np.log2(3))
+    assert report.summary("rate (bits/s)").mean == pytest.approx(300.0)
+    assert use.shuffled_rise["mean squared error"] == pytest.approx(1.0)  # every recording has the same codes
+    lines = report.table().splitlines()
+    assert "codes               4 + 2 at 100.0 frames per second" in lines
+    assert "codes used          75, 50 %" in lines
+    assert "perplexity          0.75, 0.50 of its size" in lines
+    assert json.loads(report.to_json())["latents"]["codebook_sizes"] == [4, 2]

@@ -2,7 +2,6 @@ import dataclasses
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -77,7 +76,6 @@ def test_a_mistake_in_the_library_is_not_hidden():
 
 @pytest.mark.parametrize("name", ["fit", "evaluate", "reconstruct", "export", "prepare"])
 def test_commands_answer_before_tensorflow_is_loaded(name):
-    started = time.monotonic()
     program = (
         f"import sys; from trainers.{name} import cli; sys.argv[1:] = ['--nosuch=1']; status = cli();"
         " assert not {'tensorflow', 'keras', 'librosa'} & set(sys.modules); sys.exit(status)"
@@ -86,7 +84,6 @@ def test_commands_answer_before_tensorflow_is_loaded(name):
     assert done.returncode == 2
     assert done.stderr.startswith(f"trainers.{name}: Unknown command line flag 'nosuch'")
     assert done.stderr.count("\n") == 1 and done.stdout == ""
-    assert time.monotonic() - started < 10  # well under 1 s on an idle machine; loading TensorFlow takes 6 s
 
 
 def test_a_missing_run_directory_is_one_line(tmp_path):

@@ -8,7 +8,7 @@ from trainers import flags
 from trainers.evaluate import EvaluateSettings
 from trainers.export import ExportSettings
 from trainers.reconstruct import ReconstructSettings
-from trainers.settings import FitSettings
+from trainers.settings import FitSettings, VAESettings, VQVAESettings
 
 
 def values_of(field: dataclasses.Field) -> st.SearchStrategy:
@@ -40,17 +40,25 @@ FITTING_EACH_OTHER = {
     "lowpass_hz": ranges,
     "noise_dbfs": ranges,
 }
-FIELDS = {field.name: values_of(field) for field in dataclasses.fields(FitSettings)} | FITTING_EACH_OTHER
 
 
-@given(st.builds(FitSettings, **FIELDS))
+def settings_of(family: type[FitSettings]) -> st.SearchStrategy:
+    """Every run of a family of models."""
+    fields = {field.name: values_of(field) for field in dataclasses.fields(family)}
+    return st.builds(family, **{**fields, **FITTING_EACH_OTHER, "model": st.just(family.model)})
+
+
+ALL_SETTINGS = settings_of(VAESettings) | settings_of(VQVAESettings)
+
+
+@given(ALL_SETTINGS)
 def test_settings_survive_the_flag_file(tmp_path_factory, settings):
     path = tmp_path_factory.getbasetemp() / "run.flags"
     path.write_text(flags.format_flags(settings), encoding="utf-8")
     assert flags.parse(FitSettings, [f"--flagfile={path}"]) == settings
 
 
-@given(st.builds(FitSettings, **FIELDS))
+@given(ALL_SETTINGS)
 def test_settings_survive_the_command_line(settings):
     arguments = [line for line in flags.format_flags(settings).splitlines() if not line.startswith("# ")]
     assert flags.parse(FitSettings, arguments) == settings
@@ -78,7 +86,7 @@ def test_settings_survive_the_command_line(settings):
         (["--data=a\nb"], "--data must be one line"),
         (["--hop"], "Missing value for flag --hop"),
         (["epochs=3"], "unexpected argument 'epochs=3'"),
-        (["--flagfile=nowhere.flags"], "no flag file 'nowhere.flags'; shipped are configs/vae.flags"),
+        (["--flagfile=nowhere.flags"], "no flag file 'nowhere.flags'; shipped are configs/"),
         (["--flagfile"], "--flagfile with no argument"),
     ],
 )
@@ -130,5 +138,25 @@ def test_help_lists_every_flag_once_with_default_unit_and_choices(settings_class
         assert f"[{field.metadata['unit']}]" in text or not field.metadata["unit"]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["--model=vqvae"], ["--model", "vqvae"], ["--epochs=3", "--flagfile={}"], ["--flagfile={}", "--hop=1"]],
+)
+def test_the_family_decides_which_flags_there_are(tmp_path, arguments):
+    path = tmp_path / "my.flags"
+    path.write_text("--codebook_size=8\n--model=vqvae\n")
+    settings = flags.parse(FitSettings, [argument.format(path) for argument in arguments])
+    assert type(settings) is VQVAESettings and settings.model == "vqvae"
+    with pytest.raises(flags.FlagError, match="codebook_size"):
+        flags.parse(FitSettings, ["--model=vae", "--codebook_size=8"])
+    with pytest.raises(flags.FlagError, match=r"--model must be one of vae, vqvae, not 'gan'"):
+        flags.parse(FitSettings, ["--model=gan"])
+
+
+def test_settings_are_of_the_family_that_they_name():
+    with pytest.raises(ValueError, match="--model=vqvae takes VQVAESettings, not VAESettings"):
+        VAESettings(model="vqvae")
+
+
 def test_left_out_flags_are_not_saved():
-    assert "--fresh" not in flags.format_flags(FitSettings(fresh=True), leave_out=["fresh"])
+    assert "--fresh" not in flags.format_flags(VAESettings(fresh=True), leave_out=["fresh"])

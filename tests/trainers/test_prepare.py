@@ -7,7 +7,8 @@ import pytest
 import soundfile
 
 from keras_audio_vae.datasets import records
-from trainers import prepare
+from trainers import data, prepare
+from trainers.settings import FitSettings
 
 
 @pytest.fixture
@@ -58,6 +59,30 @@ def test_splits_may_come_from_a_table(folder, tmp_path, monkeypatch):
     splits = {one.recording_id: one.split for one in records.load_store(tmp_path / "store").recordings}
     assert splits == {"stereo.mp3": "test", "slow.wav": "train", "plain.flac": "train"}
     assert records.read_manifest(tmp_path / "store")["settings"]["split_by"] == "splits.csv"
+
+
+def test_a_store_keeps_its_division_and_says_so(folder, tmp_path, monkeypatch, capsys):
+    made = tmp_path / "store"
+    arguments = [f"--data={folder}", f"--output={made}", "--valid_fraction=0.4", "--test_fraction=0", "--workers=1"]
+    assert call(monkeypatch, *arguments) == 0
+    capsys.readouterr()
+
+    def divided(**flags):
+        settings = FitSettings(data=str(made), **flags)
+        parts = data.split(data.load(str(made), settings), settings)
+        return {one.recording_id: name for name, part in parts.items() for one in part.recordings}
+
+    own = {one.recording_id: one.split for one in records.load_store(made).recordings}
+    assert divided(valid_fraction=0.4, test_fraction=0.0) == own
+    assert capsys.readouterr().out == ""
+    assert divided(valid_fraction=0.4, test_fraction=0.3) == own
+    assert capsys.readouterr().out == (
+        f"{made}: the record store's own division is used (test_fraction is 0.0 there, and --test_fraction is 0.3)\n"
+    )
+    (tmp_path / "splits.csv").write_text("file,split\nstereo.mp3,test\nslow.wav,train\nplain.flac,valid\n")
+    anew = divided(split_by=str(tmp_path / "splits.csv"))
+    assert anew == {"stereo.mp3": "test", "slow.wav": "train", "plain.flac": "valid"}
+    assert capsys.readouterr().out == ""
 
 
 def test_a_recording_damaged_behind_its_header_is_said_to_be_skipped(folder, tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""A run in a process of its own, so that it can be killed: python -m tests.training.killed RUN_DIR [STEP]."""
+"""A run that can be killed, in a process of its own: python -m tests.training.killed RUN_DIR STEP."""
 
 import os
 import signal
@@ -30,7 +30,6 @@ def main(run_dir: str, step: str = "-1") -> None:
     options = FitOptions(
         epochs=EPOCHS,
         steps_per_epoch=STEPS_PER_EPOCH,
-        max_minutes=0.0,
         batch_size=4,
         lr_warmup_steps=2,
         checkpoint_minutes=0.0,
@@ -41,7 +40,6 @@ def main(run_dir: str, step: str = "-1") -> None:
     fit(
         tiny_model,
         tiny_pipeline("*_kick_*.flac"),
-        valid_pipeline=tiny_pipeline("brush_*.flac"),
         run_dir=run_dir,
         options=options,
         callbacks=[Kill(int(step))],

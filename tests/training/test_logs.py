@@ -9,16 +9,15 @@ from keras_audio_vae.training import (
     FitOptions,
     ProgressBar,
     RunState,
-    TensorBoardLog,
     fit,
     learning_rate_at,
     make_strategy,
-    set_precision,
+    precision,
 )
 from keras_audio_vae.training.tensorboard import spectrogram_image
 from tests.training.toys import ToyModel, ToyPipeline
 
-OPTIONS = FitOptions(epochs=2, max_minutes=0.0, batch_size=4, lr_warmup_steps=2, replicas=1, checkpoint_minutes=60.0)
+OPTIONS = FitOptions(epochs=2, batch_size=4, lr_warmup_steps=2, replicas=1, checkpoint_minutes=60.0)
 
 
 def test_tensorboard_holds_losses_histogram_pictures_and_sound(tmp_path):
@@ -97,12 +96,7 @@ def test_learning_rate_warms_up_and_ends_at_zero_by_steps_or_clock():
 def test_wrong_settings_are_refused_in_words():
     with pytest.raises(UserError, match="replicas must be"):
         make_strategy(-1)
-    with pytest.raises(UserError, match="float32, bfloat16"):
-        set_precision("float16")
-
-
-def test_losses_only_without_chunks(tmp_path):
-    log = TensorBoardLog(tmp_path, RunState(step=50))
-    log.on_train_batch_end(0, {"loss": 1.0})
-    log.on_train_end()
-    assert len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(UserError, match="float32, bfloat16"), precision("float16"):
+        pass
+    with pytest.raises(ValueError, match="needs an end"):
+        dataclasses.replace(OPTIONS, epochs=0)

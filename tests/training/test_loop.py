@@ -16,9 +16,7 @@ from keras_audio_vae.training import FitOptions, Interrupted, NonFiniteLoss, fit
 from keras_audio_vae.training.variables import values_of
 from tests.training.toys import ToyModel, ToyPipeline
 
-OPTIONS = FitOptions(
-    epochs=3, max_minutes=0.0, batch_size=4, lr_warmup_steps=2, replicas=1, checkpoint_minutes=0.0, tensorboard=False
-)
+OPTIONS = FitOptions(epochs=3, batch_size=4, lr_warmup_steps=2, replicas=1, checkpoint_minutes=0.0, tensorboard=False)
 
 
 def train(run_dir, pipeline=None, options=OPTIONS, **kwargs):
@@ -56,30 +54,36 @@ def rows(run_dir):
         return [{k: v for k, v in row.items() if k != "minutes"} for row in csv.DictReader(file)]
 
 
-def test_two_replicas_reach_the_weights_of_one(tmp_path):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a run that was never stopped."""
+    path = tmp_path_factory.mktemp("whole")
+    train(path, valid_pipeline=ToyPipeline())
+    return path
+
+
+def test_two_replicas_reach_the_weights_of_one(tmp_path, whole):
     """With a toy, since the rounding of a sum over replicas grows to visible differences in a deep model's training."""
-    train(tmp_path / "one", valid_pipeline=ToyPipeline())
-    train(tmp_path / "two", valid_pipeline=ToyPipeline(), options=dataclasses.replace(OPTIONS, replicas=2))
-    one, two = checkpoint(tmp_path / "one"), checkpoint(tmp_path / "two")
+    train(tmp_path, valid_pipeline=ToyPipeline(), options=dataclasses.replace(OPTIONS, replicas=2))
+    one, two = checkpoint(whole), checkpoint(tmp_path)
     assert one.keys() == two.keys()
     for name in [name for name in one if not name.startswith("metrics")]:  # those hold sums over replicas
         np.testing.assert_allclose(one[name], two[name], rtol=1e-4, atol=1e-6, err_msg=name)
-    for left, right in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
+    for left, right in zip(rows(whole), rows(tmp_path), strict=True):
         assert {k: pytest.approx(float(v), rel=1e-4) for k, v in left.items()} == {
             k: float(v) for k, v in right.items()
         }
 
 
 @pytest.mark.parametrize("steps", [1, 4, 6, 12])
-def test_stopped_run_ends_as_unbroken_one(tmp_path, steps):
-    train(tmp_path / "whole", valid_pipeline=ToyPipeline())
+def test_stopped_run_ends_as_unbroken_one(tmp_path, whole, steps):
     with pytest.raises(RuntimeError, match="power cut"):
         train(tmp_path / "broken", valid_pipeline=ToyPipeline(), callbacks=[StopAfter(steps)])
     result = train(tmp_path / "broken", valid_pipeline=ToyPipeline())
     assert result.resumed_from == steps - 1
-    assert_same(checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "broken"))
-    assert_same(checkpoint(tmp_path / "whole", "best"), checkpoint(tmp_path / "broken", "best"))
-    assert rows(tmp_path / "whole") == rows(tmp_path / "broken")
+    assert_same(checkpoint(whole), checkpoint(tmp_path / "broken"))
+    assert_same(checkpoint(whole, "best"), checkpoint(tmp_path / "broken", "best"))
+    assert rows(whole) == rows(tmp_path / "broken")
 
 
 def test_sparse_checkpoints_repeat_the_lost_steps(tmp_path):
@@ -326,9 +330,29 @@ def test_partial_file_of_a_killed_write_does_no_harm(tmp_path):
     assert sorted(os.listdir(tmp_path / "run" / "checkpoints")) == ["best.npz", "last.npz"]
 
 
-def test_batch_that_does_not_divide_is_refused(tmp_path):
-    with pytest.raises(UserError, match="batch_size"):
-        train(tmp_path / "run", options=dataclasses.replace(OPTIONS, batch_size=0))
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"batch_size": 0}, "batch_size is the global batch"),
+        ({"batch_size": 3}, "must divide by the 2 replicas, got 3"),
+        ({"jit_compile": True}, "not several replicas of one CPU"),
+    ],
+)
+def test_what_the_devices_cannot_do_is_refused_before_anything_is_deleted(tmp_path, wrong, said):
+    (tmp_path / "log.csv").touch()
+    with pytest.raises(UserError, match=said):
+        train(tmp_path, options=dataclasses.replace(OPTIONS, replicas=2, **wrong), fresh=True)
+    assert (tmp_path / "log.csv").exists()
+
+
+def test_a_compiled_step_trains_as_one_that_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(ToyModel, "noise", 0.0)  # XLA draws other numbers from the same seed
+    options = dataclasses.replace(OPTIONS, epochs=1)
+    train(tmp_path / "graph", options=options)
+    train(tmp_path / "compiled", options=dataclasses.replace(options, jit_compile=True))
+    graph, compiled = checkpoint(tmp_path / "graph"), checkpoint(tmp_path / "compiled")
+    for name, value in graph.items():
+        np.testing.assert_allclose(compiled[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_seed_decides_the_weights_that_a_run_begins_with():
@@ -352,9 +376,7 @@ def test_seed_decides_the_weights_that_a_run_begins_with():
 
 def test_bfloat16_keeps_float32_weights(tmp_path):
     options = dataclasses.replace(OPTIONS, epochs=1, mixed_precision="bfloat16")
-    try:
-        model = train(tmp_path / "run", options=options).model
-    finally:
-        keras.config.set_dtype_policy("float32")
+    model = train(tmp_path / "run", options=options).model
     assert model.dense.compute_dtype == "bfloat16"
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"  # what is built after the run is not touched by it

@@ -13,6 +13,7 @@ class ToyModel(keras.Model):
 
     sample_rate = 8000
     warmup_steps = 0
+    noise = 0.1
 
     def __init__(self, active_units: float = 1.0) -> None:
         super().__init__()
@@ -38,7 +39,7 @@ class ToyModel(keras.Model):
         context = tf.distribute.get_replica_context()
         rows = tf.shape(batch["waveform"])[0]
         seed = tf.stack([tf.constant(7, tf.int64), tf.cast(self.optimizer.iterations, tf.int64)])
-        noise = tf.random.stateless_normal((rows * context.num_replicas_in_sync, SAMPLES, 1), seed, stddev=0.1)
+        noise = tf.random.stateless_normal((rows * context.num_replicas_in_sync, SAMPLES, 1), seed, stddev=self.noise)
         first = rows * context.replica_id_in_sync_group
         with tf.GradientTape() as tape:
             loss = self.losses_of(batch, noise[first : first + rows])

@@ -2,13 +2,13 @@
 
 import functools
 import hashlib
-import heapq
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from keras_audio_vae.audio import Corpus, Recording, resampled_length
+from keras_audio_vae.datasets.dealing import deal_evenly
 
 SHARD_BYTES = 256 * 10**6  # few enough files for a cluster's disk, many enough shards to share among its workers
 PIECE_SECONDS = 60  # one record: small in memory for any reader of TFRecords, long beside what a record costs
@@ -118,12 +118,7 @@ def plan_shards(corpus: Corpus, settings: StoreSettings, shards: int = 0) -> tup
         for recording in corpus.recordings
     }
     shards = min(shards or -(-sum(sizes.values()) // SHARD_BYTES), len(sizes))
-    shard_of = {}
-    loads = [(0, number) for number in range(shards)]
-    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
-        load, number = heapq.heappop(loads)
-        shard_of[name] = number
-        heapq.heappush(loads, (load + sizes[name], number))
+    shard_of = deal_evenly(sizes, shards)
     dealt: list[list[Source]] = [[] for _ in range(shards)]
     for recording in corpus.recordings:
         dealt[shard_of[recording.recording_id]].append(Source.of(recording))

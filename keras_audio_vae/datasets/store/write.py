@@ -56,6 +56,16 @@ def write_store(
 
     Raises:
         UserError: the folder holds another store or something else, or nothing could be read or written.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_audio_vae import datasets
+        >>> two = Corpus(datasets.load("fluidnotes").recordings[:2])
+        >>> folder = os.path.join(tempfile.mkdtemp(), "store")
+        >>> write_store(two, folder, StoreSettings(), writer="processes", tell=lambda line: None)["counts"]["samples"]
+        44100
+        >>> datasets.load(folder).recordings[0].format
+        'records of FLAC PCM_16'
     """
     if writer not in WRITERS:
         raise ValueError(f"writer must be one of {', '.join(WRITERS)}; got {writer!r}")

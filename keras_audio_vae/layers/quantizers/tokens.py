@@ -1,0 +1,126 @@
+"""The vectors of all replicas as one list of tokens: how many count, their means, and a sample of them."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from keras_audio_vae.layers.replicas import replica_place, replica_sum
+
+
+class Tokens(NamedTuple):
+    """The vectors of a batch in a row.
+
+    Attributes:
+        values: float32 [tokens, dim], those of this replica; 0 throughout if they are not finite on some replica.
+        weights: float32 [tokens], 1 for those that count, 0 for padding and for a batch that is not finite.
+        counts: int64 [replicas], how many count on each replica; the same on every replica.
+        finite: bool scalar, whether all are finite on every replica.
+    """
+
+    values: tf.Tensor
+    weights: tf.Tensor
+    counts: tf.Tensor
+    finite: tf.Tensor
+
+    @property
+    def total(self) -> tf.Tensor:
+        """How many count in the global batch: float32 scalar."""
+        return tf.cast(tf.reduce_sum(self.counts), tf.float32)
+
+    def restricted(self, condition: tf.Tensor) -> "Tokens":
+        """The same tokens, none of which counts unless the condition, a bool scalar, holds."""
+        return self._replace(weights=tf.where(condition, self.weights, 0.0), counts=tf.where(condition, self.counts, 0))
+
+    def means(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Means over the tokens that count in the global batch, in one collective; 0 if none does.
+
+        Args:
+            values: Each float32 [tokens] or [tokens, dim].
+
+        Returns:
+            Each float32 scalar or [dim], the same on every replica.
+        """
+        sums = replica_sum([_weighted_sum(each, self.weights) for each in values])
+        return [tf.math.divide_no_nan(each, self.total) for each in sums]
+
+    def own_mean(self, values: tf.Tensor) -> tf.Tensor:
+        """This replica's part of a mean: the mean of all replicas' parts is that over the global batch.
+
+        Args:
+            values: float32 [tokens].
+
+        Returns:
+            float32 scalar; needs no collective, and its gradient stays on this replica.
+        """
+        _, replicas = replica_place()
+        return tf.math.divide_no_nan(replicas * _weighted_sum(values, self.weights), self.total)
+
+    def draw(self, rows: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """A sample of the tokens that count in the global batch, the same on every replica.
+
+        Every (total / rows)-th is taken, from a random one on, so that none is taken twice; all if there are fewer.
+        What this costs does not grow with the number of replicas: each sends [rows, dim].
+
+        Args:
+            rows: How many.
+            seed: int32 [2]; the same seed takes the same.
+
+        Returns:
+            float32 [rows, dim], and int64 scalar, how many rows hold a token: the others, at the end, hold zeros.
+        """
+        total = tf.reduce_sum(self.counts)
+        span = tf.maximum(total, rows)
+        start = tf.random.stateless_uniform([], seed, minval=0, maxval=span, dtype=tf.int64)
+        ranks = (tf.range(rows, dtype=tf.int64) * span + start) // rows
+        place, _ = replica_place()
+        ranks_here = ranks - tf.reduce_sum(self.counts[:place])
+        here = tf.logical_and(ranks_here >= 0, ranks_here < self.counts[place])
+        numbers = tf.cumsum(tf.cast(self.weights, tf.int64))  # of the tokens that count, from 1
+        index = tf.searchsorted(numbers, ranks_here + 1)
+        with_zeros = tf.pad(self.values, [[0, 1], [0, 0]])  # the last row stands for what other replicas have
+        drawn = tf.gather(with_zeros, tf.where(here, index, tf.shape(self.values)[0]))
+        return replica_sum(drawn), tf.minimum(total, rows)
+
+
+def as_tokens(vectors: tf.Tensor, weights: tf.Tensor, source: tf.Tensor | None = None) -> Tokens:
+    """Puts the vectors of a batch in a row, and counts them over all replicas.
+
+    Args:
+        vectors: float32 [batch, frames, dim]; their gradient is stopped.
+        weights: float32 [batch, frames], 1 or 0.
+        source: What the vectors were made of, where that may hide what is not finite.
+
+    Returns:
+        The tokens.
+
+    Example:
+        >>> tokens = as_tokens(tf.ones([2, 5, 3]), tf.ones([2, 5]))
+        >>> float(tokens.total), tokens.draw(4, tf.constant([0, 1]))[0].shape
+        (10.0, TensorShape([4, 3]))
+    """
+    values, weights = tf.reshape(tf.stop_gradient(vectors), [-1, vectors.shape[-1]]), tf.reshape(weights, [-1])
+    place, replicas = replica_place()
+    finite = tf.reduce_all(tf.math.is_finite(values if source is None else source))
+    counts, broken = replica_sum(
+        [tf.one_hot(place, replicas) * tf.reduce_sum(weights), 1.0 - tf.cast(finite, tf.float32)]
+    )
+    finite = broken < 0.5
+    tokens = Tokens(tf.where(finite, values, 0.0), weights, tf.cast(counts, tf.int64), finite)
+    return tokens.restricted(finite)
+
+
+def require_finite(tokens: Tokens, name: str) -> None:
+    """Raises where vectors are not finite, on every replica alike, so that none waits for another.
+
+    Raises:
+        tf.errors.InvalidArgumentError: It names the layer.
+    """
+    message = (
+        f"Quantizer {name}: its inputs are not finite in this training step (NaN or infinity); none of its statistics "
+        "has moved. Look at the batch and at the learning rate: the encoder before it gave these values."
+    )
+    tf.debugging.Assert(tokens.finite, [message])
+
+
+def _weighted_sum(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(values * (weights if values.shape.rank == 1 else weights[:, tf.newaxis]), axis=0)

@@ -1,0 +1,282 @@
+"""The vector-quantised autoencoder."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_audio_vae.layers.projection import SkipProjection
+from keras_audio_vae.layers.quantizers import FiniteScalarQuantizer, Quantized, ResidualVectorQuantizer
+from keras_audio_vae.losses.masking import frame_mask, mean_present
+from keras_audio_vae.losses.reconstruction import ReconstructionLoss
+from keras_audio_vae.metrics.codes import nominal_bits_per_second
+from keras_audio_vae.models.arguments import check_arguments, linear_bands, make_network
+from keras_audio_vae.models.autoencoder import AudioAutoencoder
+from keras_audio_vae.models.batches import Batch, as_codes, as_waveform
+
+QUANTIZERS = ("residual", "scalar")
+
+
+@keras.saving.register_keras_serializable("keras_audio_vae")
+class VQVAE(AudioAutoencoder):
+    """An autoencoder of waveforms whose latents are codes: integers that can be counted, stored and predicted.
+
+    Args:
+        sample_rate: In Hz; see `VAE` for this and all up to `latent_dim`.
+        channels: Channels of every waveform.
+        frontend: "stft" or "waveform".
+        hop: Samples per feature frame.
+        n_fft: Window of the STFT front end in samples.
+        widths: Channels of each stage of the encoder.
+        depths: Residual blocks of each stage.
+        strides: Frame rate reduction from each stage to the next.
+        upsampling: "nearest" or "transposed".
+        latent_dim: Size of the vectors that are quantised.
+        waveform_bands: How many of the latents, per channel, begin as coefficients of a lapped transform.
+        quantizer: "residual" (`num_codebooks` codebooks, each of what the one before left over; one codebook is the
+            original VQ-VAE) or "scalar" (`levels` for each dimension of `num_codebooks` groups, nothing to learn).
+        num_codebooks: Codes of a frame.
+        codebook_size: Entries of each codebook of "residual".
+        levels: Of each dimension of a code of "scalar".
+        code_dim: Dimensions in which codes are compared with "residual"; 0 for latent_dim.
+        normalize_codes: Whether codes and what they stand for are compared on the unit sphere.
+        codebook_update: "ema" or "gradient", see `VectorQuantizer` for this and all up to `commitment_weight`.
+        kmeans_init: Whether the first batches place the codes.
+        restart_threshold: Share of its even use below which a code is placed anew; 0 for never.
+        code_gradient: "straight_through" or "rotation".
+        evenness_weight: Weight of the term that spreads the use of the codes.
+        commitment: "adaptive" or "constant".
+        commitment_weight: Weight of the term that keeps the encoder near its codes.
+        quantizer_dropout: Share of the training examples that use only the first few codebooks.
+        mse_weight: Weight of the mean squared error; see `ReconstructionLoss` for this and the next three.
+        waveform_weight: Weight of the relative error of the waveform.
+        stft_weight: Weight of the multi-resolution STFT distance.
+        mel_weight: Weight of the mel distance.
+        clipnorm: Largest norm of the global gradient; 0 for no clipping.
+        seed: Of all that is random in training.
+        **kwargs: Those of `keras.Model`.
+
+    Raises:
+        ValueError: If the arguments do not fit each other; the message names them.
+
+    Example:
+        >>> model = VQVAE(widths=[8, 16], depths=[1, 1], latent_dim=8, waveform_bands=4, codebook_size=16)
+        >>> sound = tf.random.stateless_normal([2, 10000, 1], seed=[0, 1])
+        >>> codes = model.encode(sound)
+        >>> codes.shape, codes.dtype.name, model.decode(codes, 10000).shape
+        (TensorShape([2, 16, 5]), 'int32', TensorShape([2, 10000, 1]))
+        >>> model.nominal_bps
+        700.0
+
+    Reference:
+        van den Oord, Vinyals, Kavukcuoglu: Neural Discrete Representation Learning, NeurIPS 2017; Zeghidour et al.:
+        SoundStream, 2021 (residual codebooks); Mentzer et al.: Finite Scalar Quantization, ICLR 2024.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int = 22050,
+        channels: int = 1,
+        frontend: str = "stft",
+        hop: int = 210,
+        n_fft: int = 840,
+        widths: Sequence[int] = (128, 256),
+        depths: Sequence[int] = (4, 2),
+        strides: Sequence[int] = (3,),
+        upsampling: str = "nearest",
+        latent_dim: int = 96,
+        waveform_bands: int = 64,
+        quantizer: str = "residual",
+        num_codebooks: int = 5,
+        codebook_size: int = 256,
+        levels: Sequence[int] = (8, 6, 5),
+        code_dim: int = 0,
+        normalize_codes: bool = False,
+        codebook_update: str = "ema",
+        kmeans_init: bool = True,
+        restart_threshold: float = 0.3,
+        code_gradient: str = "straight_through",
+        evenness_weight: float = 0.0,
+        commitment: str = "adaptive",
+        commitment_weight: float = 0.25,
+        quantizer_dropout: float = 0.0,
+        mse_weight: float = 0.0,
+        waveform_weight: float = 1.25,
+        stft_weight: float = 1.0,
+        mel_weight: float = 2.5,
+        clipnorm: float = 1.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        config = {
+            "sample_rate": sample_rate, "channels": channels, "frontend": frontend, "hop": hop, "n_fft": n_fft,
+            "widths": list(widths), "depths": list(depths), "strides": list(strides), "upsampling": upsampling,
+            "latent_dim": latent_dim, "waveform_bands": waveform_bands, "quantizer": quantizer,
+            "num_codebooks": num_codebooks, "codebook_size": codebook_size, "levels": list(levels),
+            "code_dim": code_dim, "normalize_codes": normalize_codes, "codebook_update": codebook_update,
+            "kmeans_init": kmeans_init, "restart_threshold": restart_threshold, "code_gradient": code_gradient,
+            "evenness_weight": evenness_weight, "commitment": commitment, "commitment_weight": commitment_weight,
+            "quantizer_dropout": quantizer_dropout, "mse_weight": mse_weight, "waveform_weight": waveform_weight,
+            "stft_weight": stft_weight, "mel_weight": mel_weight, "clipnorm": clipnorm, "seed": seed,
+        }  # fmt: skip
+        check_arguments(config, counts=("num_codebooks",), choices={"quantizer": QUANTIZERS})
+        network = make_network(config, linear_bands(config), kwargs.get("dtype"))
+        loss = ReconstructionLoss(sample_rate, mse_weight, waveform_weight, stft_weight, mel_weight)
+        quantize = _MAKERS[quantizer](config)
+        super().__init__(
+            sample_rate=sample_rate,
+            channels=channels,
+            latent_hop=network.latent_hop,
+            latent_dim=latent_dim,
+            context_frames=network.context_frames,
+            clipnorm=clipnorm,
+            seed=seed,
+            log_names=(*loss.names, *quantize.loss_names, *_measure_names(quantize)),
+            **kwargs,
+        )
+        self.network, self.reconstruction_loss, self.quantizer = network, loss, quantize
+        self.projection = SkipProjection(latent_dim, skip_dim=channels * linear_bands(config))
+        self._config = config
+        self.build()
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """How many codes each codebook has."""
+        return self.quantizer.codebook_sizes
+
+    @property
+    def nominal_bps(self) -> float:
+        """Bits per second of codes that are written with as many bits each as their codebook needs."""
+        return nominal_bits_per_second(self.codebook_sizes, self.sample_rate / self.latent_hop)
+
+    @property
+    def latents_spec(self) -> tf.TensorSpec:
+        """Codes: int32 [batch, frames, codebooks]."""
+        return tf.TensorSpec((None, None, len(self.codebook_sizes)), tf.int32, "codes")
+
+    def posterior(self, waveform) -> Quantized:
+        """Codes and their vectors.
+
+        Args:
+            waveform: float32 [batch, samples, channels], any number of samples.
+
+        Returns:
+            A `Quantized` of ceil(samples / latent_hop) frames.
+        """
+        return self.quantizer(self.encodings(waveform))
+
+    def encodings(self, waveform) -> tf.Tensor:
+        """What is quantised: float32 [batch, ceil(samples / latent_hop), latent_dim]."""
+        return self._encodings(self.pad(as_waveform(waveform, self.channels)))
+
+    def latents_of(self, encodings: tf.Tensor) -> tf.Tensor:
+        """The codes of encodings."""
+        return self.quantizer.encode(encodings)
+
+    def rate(self, waveform) -> tf.Tensor:
+        """Bits per second that a waveform's codes cost, as they are written: float32 [batch]."""
+        return tf.fill([tf.shape(waveform)[0]], self.nominal_bps)
+
+    def sample(self, num: int, seconds: float, seed: int, temperature: float = 1.0) -> tf.Tensor:
+        """Sounds of codes that are drawn one by one, each as often as training has used it.
+
+        Args:
+            num: How many.
+            seconds: Length of each.
+            seed: The same seed gives the same sounds.
+            temperature: Below 1 prefers the frequent codes.
+
+        Returns:
+            float32 [num, seconds * sample_rate, channels].
+        """
+        samples = round(seconds * self.sample_rate)
+        frames = -(-samples // self.latent_hop)
+        books = [
+            tf.random.stateless_categorical(tf.math.log(use[tf.newaxis] + 1e-9) / temperature, num * frames, [seed, i])
+            for i, use in enumerate(self.quantizer.usage)
+        ]
+        codes = tf.reshape(tf.stack(books, axis=-1), [num, frames, len(books)])
+        return self.decode(codes, samples)
+
+    def as_latents(self, latents) -> tf.Tensor:
+        """Checks what `decode` is given: codes, of the first codebooks alone if wanted."""
+        return as_codes(latents, self.codebook_sizes)
+
+    def encode_padded(self, waveform: tf.Tensor) -> tf.Tensor:
+        """The codes."""
+        return self.quantizer.encode(self._encodings(waveform))
+
+    def decode_frames(self, latents: tf.Tensor) -> tf.Tensor:
+        """The network's decoder, on the codes' vectors."""
+        return self.network.decode(self.quantizer.decode(latents))
+
+    def objective(self, batch: Batch, step, training: bool) -> dict[str, tf.Tensor]:
+        """Reconstruction terms, those of the quantizer and their sum, and how the codes are used."""
+        sounding = frame_mask(batch.mask, self.latent_hop)
+        quantized = self.quantizer(self._encodings(batch.waveform), sounding, training=training)
+        terms = self.reconstruction_loss.terms(batch.waveform, self.network.decode(quantized.vectors), batch.mask)
+        present = tf.reduce_max(sounding, axis=1)
+        mean = {name: mean_present(term, present) for name, term in terms.items()}
+        return {
+            "loss": tf.add_n([self.reconstruction_loss.total(mean), *quantized.losses.values()]),
+            **mean,
+            **quantized.losses,
+            **dict(zip(_measure_names(self.quantizer), _all_measures(quantized), strict=True)),
+        }
+
+    def _encodings(self, waveform: tf.Tensor) -> tf.Tensor:
+        encoding = self.network.encode(waveform)
+        return self.projection(encoding.hidden, encoding.skip)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments as JSON values, named as the flags are."""
+        return {**super().get_config(), **self._config}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "VQVAE":
+        """A model of the same arguments, with fresh weights."""
+        return cls(**config)
+
+
+def _residual(config: Mapping[str, Any]) -> ResidualVectorQuantizer:
+    return ResidualVectorQuantizer(
+        num_codebooks=config["num_codebooks"],
+        codebook_size=config["codebook_size"],
+        dim=config["latent_dim"],
+        code_dim=config["code_dim"] or None,
+        normalize=config["normalize_codes"],
+        update=config["codebook_update"],
+        kmeans_init=config["kmeans_init"],
+        restart_threshold=config["restart_threshold"],
+        gradient=config["code_gradient"],
+        evenness_weight=config["evenness_weight"],
+        commitment=config["commitment"],
+        commitment_weight=config["commitment_weight"],
+        quantizer_dropout=config["quantizer_dropout"],
+        seed=config["seed"],
+    )
+
+
+def _scalar(config: Mapping[str, Any]) -> FiniteScalarQuantizer:
+    return FiniteScalarQuantizer(
+        dim=config["latent_dim"], levels=config["levels"], num_codebooks=config["num_codebooks"]
+    )
+
+
+def _measure_names(quantizer: ResidualVectorQuantizer | FiniteScalarQuantizer) -> list[str]:
+    """Names in the logs: each measure's mean over the codebooks, then its value for each of them, from 1."""
+    books = range(1, len(quantizer.codebook_sizes) + 1)
+    means = list(quantizer.measure_names)
+    return means + [f"{name}_{book}" for name in quantizer.measure_names for book in books]
+
+
+def _all_measures(quantized: Quantized) -> list[tf.Tensor]:
+    means = [tf.reduce_mean(values) for values in quantized.measures.values()]
+    return means + [value for values in quantized.measures.values() for value in tf.unstack(values)]
+
+
+_MAKERS: dict[str, Callable[[Mapping[str, Any]], ResidualVectorQuantizer | FiniteScalarQuantizer]] = {
+    "residual": _residual,
+    "scalar": _scalar,
+}
