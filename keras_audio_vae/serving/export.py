@@ -23,8 +23,8 @@ def export(model: Any, path: str | os.PathLike[str]) -> Path:
     - `serving_default`: the same, for clients that name none.
     - `encode`: waveform -> `latents` float32 [batch, frames, latent_dim], or `codes` int32 [batch, frames, codebooks].
     - `decode`: latents or codes, and num_samples int32 [batch] -> `waveform` [batch, max(num_samples), channels], or
-      as long as the latents' frames last if that is less. Every input has a batch dimension, as TF Serving's batching wants it;
-      rows that asked for less than the longest end in zeros.
+      as long as the latents' frames last if that is less. Every input has a batch dimension, as TF Serving's batching
+      wants it; rows that asked for less than the longest end in zeros.
 
     TF Serving looks for `<model name>/<integer version>`, so let `path` end in a number. The folder is written beside
     its place and then moved there: a server that watches it never sees half a model.
