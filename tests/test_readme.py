@@ -1,4 +1,4 @@
-"""The Python example of the README runs as it stands there."""
+"""The Python examples of the README run as they stand there."""
 
 import re
 from pathlib import Path
@@ -9,11 +9,11 @@ import numpy as np
 README = Path(__file__).parents[1] / "README.md"
 
 
-def test_the_python_example_runs_and_keeps_its_promises(tmp_path, monkeypatch):
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+def test_the_python_examples_run_and_keep_their_promises(tmp_path, monkeypatch):
+    examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    exec(compile(example, "README.md", "exec"), names)
+    exec(compile("".join(examples), "README.md", "exec"), names)
     waveform = names["waveform"]
     assert names["sound"].shape == names["reconstruction"].shape == waveform.shape
     np.testing.assert_allclose(names["sound"], names["reconstruction"], atol=1e-5)
@@ -21,3 +21,5 @@ def test_the_python_example_runs_and_keeps_its_promises(tmp_path, monkeypatch):
     saved = keras.saving.load_model("vae.keras").reconstruct(waveform)
     np.testing.assert_allclose(saved, names["reconstruction"], atol=1e-5)
     assert (tmp_path / "export" / "1" / "saved_model.pb").is_file()
+    assert names["codes"].shape == (8, 35, 4) and names["vectors"].shape == (8, 35, 64)
+    assert set(names["quantized"]._fields) == {"vectors", "codes", "losses", "measures"}

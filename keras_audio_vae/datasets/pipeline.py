@@ -1,5 +1,6 @@
 """From recordings to batches of chunks."""
 
+import atexit
 import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -16,11 +17,14 @@ from keras_audio_vae.datasets.bank import Bank
 from keras_audio_vae.datasets.block_cache import BlockCache
 from keras_audio_vae.datasets.chunks import plan_chunks
 from keras_audio_vae.datasets.embedded import load
+from keras_audio_vae.datasets.ending import end_reading
 from keras_audio_vae.datasets.faults import Faults
 from keras_audio_vae.datasets.order import Order
 from keras_audio_vae.datasets.quiet import leave_out_quiet
 from keras_audio_vae.datasets.reading import Reader
 from keras_audio_vae.errors import UserError
+
+atexit.register(end_reading)  # batches are made by calls into Python
 
 Batch = dict[str, tf.Tensor]  # {"waveform": float32 [batch, samples, channels], "mask": float32 [batch, samples]}
 

@@ -19,7 +19,7 @@ def kmeans(tokens: tf.Tensor, size: int, seed: tf.Tensor, normalize: bool = Fals
         normalize: Whether centres have length 1, as the tokens then have (spherical k-means).
 
     Returns:
-        Centres, float32 [size, dim], and the share of the tokens nearest to each, float32 [size].
+        Centres, float32 [size, dim], and the share of the tokens of each cluster, float32 [size].
 
     Example:
         >>> tokens = tf.constant([[0.0], [0.2], [9.0], [9.2], [5.0], [5.0]])
@@ -31,15 +31,13 @@ def kmeans(tokens: tf.Tensor, size: int, seed: tf.Tensor, normalize: bool = Fals
         Arthur, Vassilvitskii: k-means++: The Advantages of Careful Seeding, SODA 2007.
     """
 
-    def move(number: tf.Tensor, centres: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def move(number: tf.Tensor, centres: tf.Tensor, _) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         counts, sums = count_and_sum(tokens, nearest_codes(tokens, centres), size)
-        counts = counts[:, tf.newaxis]
-        means = tf.where(counts > 0.0, tf.math.divide_no_nan(sums, counts), centres)
-        return number + 1, tf.math.l2_normalize(means, axis=-1) if normalize else means
+        means = tf.where(counts[:, tf.newaxis] > 0.0, tf.math.divide_no_nan(sums, counts[:, tf.newaxis]), centres)
+        return number + 1, tf.math.l2_normalize(means, axis=-1) if normalize else means, counts
 
-    start = (tf.constant(0), _spread(tokens, size, seed))
-    _, centres = tf.while_loop(lambda number, _: number < LLOYD_ITERATIONS, move, start)
-    counts, _ = count_and_sum(tokens, nearest_codes(tokens, centres), size)
+    start = (tf.constant(0), _spread(tokens, size, seed), tf.zeros([size]))
+    _, centres, counts = tf.while_loop(lambda number, *_: number < LLOYD_ITERATIONS, move, start)
     return centres, counts / tf.reduce_sum(counts)
 
 

@@ -112,7 +112,8 @@ class ResidualVectorQuantizer(keras.layers.Layer):
         """
         weights = as_weights(inputs, mask)
         active = self._active(inputs, training)
-        total, path, found, ready = tf.zeros_like(inputs), inputs, [], tf.constant(True)
+        total, path, ready = tf.zeros_like(inputs), inputs, tf.constant(True)
+        found: list[Found] = []
         for number, stage in enumerate(self.stages):
             counted = tf.where(ready, weights * active[:, number, tf.newaxis], 0.0)
             variance = found[0].variance if found and not self.factorised else None

@@ -45,6 +45,11 @@ class VectorQuantizer(keras.layers.Layer):
     512 * codebook_size float32 for the distances, however many tokens there are (with `evenness_weight` in training
     tokens * codebook_size), and with `kmeans_init` a state of 4 * codebook_size * code_dim float32.
 
+    Its measures: "perplexity" and "usage" (share of the codes that were chosen) of about the last hundred steps;
+    "error", the squared error of this batch over the variance of what the codebook was given; "commitment_weight", by
+    which the squared error is multiplied; "dead", codes used less than `restart_threshold` says, and "restarts", how
+    many of them this step restarted.
+
     In training every replica moves its codes by the counts and sums of the global batch, and draws the same random
     numbers, so that the codes stay equal. With `trainable=False`, and outside training, nothing moves. Padding, a batch
     of padding alone and an empty one move nothing either.

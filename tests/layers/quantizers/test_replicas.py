@@ -12,7 +12,7 @@ from keras_audio_vae.layers.quantizers.tokens import as_tokens
 from tests.layers.quantizers.shared import CASES, train
 
 ROOT = Path(__file__).parents[3]
-IN_FOUR = ("gradient", "residual")
+IN_FOUR = ("ema",)
 
 
 @functools.cache

@@ -75,7 +75,7 @@ def test_a_model_that_was_fitted_is_the_same_when_loaded(make, tmp_path):
     for a, b in zip(model.quantizer.weights, loaded.quantizer.weights, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
     np.testing.assert_array_equal(model.quantizer.encode(INPUTS), loaded.quantizer.encode(INPUTS))
-    np.testing.assert_allclose(model.predict(INPUTS, verbose=0), loaded.predict(INPUTS, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(model(INPUTS), loaded(INPUTS), atol=1e-6)
 
 
 def test_encode_and_decode_are_exported_for_any_batch_and_length(make, tmp_path):
