@@ -59,7 +59,7 @@ def scan_cache(folder: str) -> str | None:
         ('/tmp/cache', None)
     """
     if folder:
-        return None if folder == "0" else folder
+        return None if folder == "0" else os.path.expanduser(folder)
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "keras_audio_vae")
 
 

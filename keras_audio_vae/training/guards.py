@@ -2,11 +2,14 @@
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import keras
+import tensorflow as tf
 
 from keras_audio_vae.errors import UserError
+from keras_audio_vae.layers.quantizers.tokens import NOT_FINITE
 from keras_audio_vae.training.checkpoints import RunState
 
 
@@ -48,6 +51,16 @@ class NonFiniteGuard(keras.callbacks.Callback):
         broken = [f"{name} became {value}" for name, value in (logs or {}).items() if not math.isfinite(value)]
         if broken:
             raise self.error(", ".join(broken), self.state.step)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Turns a quantizer's complaint of encodings that are not finite into the error of the step under way."""
+        try:
+            yield
+        except tf.errors.InvalidArgumentError as error:
+            if NOT_FINITE not in str(error):
+                raise
+            raise self.error("What the quantizer was given became nan or infinite", self.state.step) from error
 
     def error(self, what: str, step: int) -> NonFiniteLoss:
         """The error to raise for a step.

@@ -261,7 +261,7 @@ class _Run:
             warmup_steps=self.options.lr_warmup_steps,
         )
         self.callbacks.on_train_batch_begin(index)
-        with _faults_of(self.pipeline):
+        with _faults_of(self.pipeline), self.guard.watching():
             self._logs = self.model.train_function(batches)
         self.callbacks.on_train_batch_end(index, self._logs)
         self.state.step += 1

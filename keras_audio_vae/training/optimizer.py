@@ -16,7 +16,8 @@ def make_optimizer(
     """Builds AdamW for `variables`; call it inside the scope of the run's strategy.
 
     beta_1 = 0.8 and beta_2 = 0.99 are what GAN vocoders and RAVE train with: short memories suit runs of few thousand
-    steps. Gains and biases (fewer than two dimensions) do not decay: they have no scale to keep small. Clipping is
+    steps. Gains and biases (fewer than two dimensions) do not decay: they have no scale to keep small; codes neither:
+    they stand for encodings, which are not smaller for it. Clipping is
     the model's task, which does it after the gradients of all replicas have been summed.
 
     Args:
@@ -43,7 +44,7 @@ def make_optimizer(
         use_ema=ema_decay > 0,
         ema_momentum=ema_decay,
     )
-    optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
+    optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2 or "codebook" in v.path])
     optimizer.build(list(variables))
     return optimizer
 

@@ -49,7 +49,7 @@ def test_epochs_and_seeds_differ():
 def test_each_chunk_comes_everywhere_and_is_left_out_by_chance():
     """The mean place of each chunk over many epochs is the middle: no chunk is always early, or always left over."""
     order = Order(150, 10)
-    places = [epoch(order, number)[0].ravel() for number in range(200)]
+    places = batches(order, range(200 * order.steps_per_epoch))[0].reshape(200, -1)
     assert order.chunks_per_block == 2
     found = [[np.flatnonzero(place == chunk) for place in places] for chunk in range(150)]
     means = np.array([np.concatenate(of_chunk).mean() for of_chunk in found])

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_audio_vae import VQVAE
+from keras_audio_vae.training import NonFiniteGuard, NonFiniteLoss, RunState
 
 TINY = {
     **{"widths": [8, 16], "depths": [1, 1], "latent_dim": 8, "waveform_bands": 4},
@@ -164,3 +165,16 @@ def test_what_are_no_codes_of_the_model_is_refused(vqvae, codes, message):
 def test_arguments_that_make_no_model_are_refused_by_name(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         VQVAE(**{**TINY, **changes})
+
+
+def test_a_run_whose_encodings_are_not_finite_names_the_step_and_its_recordings():
+    model = VQVAE(**TINY)
+    model.compile(keras.optimizers.SGD(1e-3), run_eagerly=True)
+    guard = NonFiniteGuard(RunState(step=7), lambda step: [f"{step}.wav"])
+    model.projection.dense.bias.assign_add([np.nan] + 7 * [0.0])
+    before = [stage.codebook.usage.histogram.numpy() for stage in model.quantizer.stages]
+    said = r"quantizer was given became nan.* at step 7\..*7\.wav; .*6\.wav"
+    with pytest.raises(NonFiniteLoss, match=said), guard.watching():
+        model.train_on_batch(noise(4, 6300, 1))
+    for stage, histogram in zip(model.quantizer.stages, before, strict=True):
+        np.testing.assert_array_equal(stage.codebook.usage.histogram, histogram)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_audio_vae.errors import UserError
-from keras_audio_vae.models import VAE
+from keras_audio_vae.models import VAE, VQVAE
 from keras_audio_vae.serving import SIGNATURES, export, foreign_ops, verify
 from keras_audio_vae.training import inference_copy, make_optimizer, make_strategy
 
@@ -98,8 +98,7 @@ def test_export_is_inference_only_with_core_ops_and_open_shapes(model, exported)
     }
     stored = tf.train.load_checkpoint(str(exported / "variables" / "variables")).get_variable_to_shape_map()
     assert not any("optimizer" in name or "moment" in name for name in stored)
-    values = sum(int(np.prod(shape)) for name, shape in stored.items() if "VARIABLE_VALUE" in name)
-    assert values <= model.count_params()
+    assert stored_values(exported) <= model.count_params()
     assert foreign_ops(exported) == []
 
 
@@ -181,3 +180,28 @@ def test_saved_copy_holds_the_weights_once_and_computes_the_same(model, tmp_path
     loaded = keras.saving.load_model(path)
     waveform = np.random.default_rng(1).uniform(-0.5, 0.5, (1, 1001, 2)).astype(np.float32)
     np.testing.assert_allclose(loaded.reconstruct(waveform), model.reconstruct(waveform), atol=1e-4)
+
+
+def test_a_model_of_codes_serves_integers_and_nothing_of_its_training(tmp_path):
+    codes = {"num_codebooks": 2, "codebook_size": 8, "code_dim": 0, "normalize_codes": False}
+    model = VQVAE(widths=[8], depths=[1], strides=[], latent_dim=8, waveform_bands=4, **codes)
+    model.compile(make_optimizer(model.trainable_variables), run_eagerly=True)
+    model.fit(tf.random.stateless_normal([4, 6300, 1], (0, 1)), batch_size=4, verbose=0)
+    path = export(model, tmp_path / "1")
+    served = tf.saved_model.load(str(path))
+    waveform = tf.random.stateless_normal([2, 1001, 1], (0, 2))
+    encoded = served.signatures["encode"](waveform=waveform)["codes"]
+    np.testing.assert_array_equal(encoded, model.encode(waveform))
+    assert encoded.dtype == tf.int32
+    decoded = served.signatures["decode"](codes=encoded, num_samples=tf.constant([1001, 500]))["waveform"]
+    np.testing.assert_allclose(decoded[0], model.reconstruct(waveform)[0], atol=1e-5)
+    np.testing.assert_array_equal(decoded[1, 500:], 0.0)
+    assert foreign_ops(path) == []
+    learnt = sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
+    assert stored_values(path) == learnt + 2 * 8 * 8  # and the codes; no counts, sums or histograms
+
+
+def stored_values(path):
+    """How many numbers an export holds."""
+    stored = tf.train.load_checkpoint(str(path / "variables" / "variables")).get_variable_to_shape_map()
+    return sum(int(np.prod(shape)) for name, shape in stored.items() if "VARIABLE_VALUE" in name)

@@ -6,6 +6,9 @@ import tensorflow as tf
 
 from keras_audio_vae.layers.replicas import replica_place, replica_sum
 
+NOT_FINITE = "its inputs are not finite"
+"""Words by which the error of `require_finite` is known."""
+
 
 class Tokens(NamedTuple):
     """The vectors of a batch in a row.
@@ -116,7 +119,7 @@ def require_finite(tokens: Tokens, name: str) -> None:
         tf.errors.InvalidArgumentError: It names the layer.
     """
     message = (
-        f"Quantizer {name}: its inputs are not finite in this training step (NaN or infinity); none of its statistics "
+        f"Quantizer {name}: {NOT_FINITE} in this training step (NaN or infinity); none of its statistics "
         "has moved. Look at the batch and at the learning rate: the encoder before it gave these values."
     )
     tf.debugging.Assert(tokens.finite, [message])

@@ -65,8 +65,9 @@ def test_config_is_json_and_makes_the_same_layer(make):
         np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg="the seed is part of the config")
 
 
-def test_a_model_that_was_fitted_is_the_same_when_loaded(make, tmp_path):
-    model = Model(make())
+@pytest.mark.parametrize("kind", ["ema", "residual"])
+def test_a_model_that_was_fitted_is_the_same_when_loaded(kind, tmp_path):
+    model = Model(EVERY[kind]())
     model.compile(optimizer="adam", loss="mse")
     history = model.fit(INPUTS, INPUTS, batch_size=3, epochs=3, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
