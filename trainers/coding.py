@@ -1,5 +1,6 @@
-"""Sound to code files and back, for `trainers.reconstruct --codes`, and how a recording reaches a model."""
+"""Sound to code files and back, for `trainers.reconstruct --codes`."""
 
+import functools
 import glob
 import os
 from pathlib import Path
@@ -8,34 +9,14 @@ from typing import Any
 import numpy as np
 
 from keras_audio_vae import audio
-from keras_audio_vae.datasets.reading import Reader
 from keras_audio_vae.errors import UserError
 from keras_audio_vae.models import decode_blocks, encode_blocks
 from keras_audio_vae.serving.code_file import SUFFIX, CodeFile, fingerprint
 from trainers.settings import FitSettings
+from trainers.sound import Heard, write_blocks
 
-
-class Heard:
-    """A recording as a model hears it: at the model's rate and channels, levelled, read by stretches.
-
-    Args:
-        recording: What is heard.
-        settings: The flags of the run.
-
-    Attributes:
-        samples: Its length at the model's rate.
-        gain: What its own level is multiplied by.
-    """
-
-    def __init__(self, recording: audio.Recording, settings: FitSettings) -> None:
-        """See the class."""
-        corpus = audio.Corpus((recording,))
-        self._reader = Reader(corpus, settings.sample_rate, settings.channels, settings.normalization)
-        self.samples, self.gain = int(self._reader.lengths[0]), float(self._reader.gains[0])
-
-    def read(self, start: int, count: int) -> np.ndarray:
-        """A stretch: float32 [1, count, channels]."""
-        return self._reader.read(0, start, count)[np.newaxis]
+# Of all weights: taken once, and not for each file.
+_fingerprint = functools.lru_cache(maxsize=1)(fingerprint)
 
 
 def check_codes(model: Any, run_dir: str) -> None:
@@ -70,7 +51,7 @@ def encode(model: Any, recording: audio.Recording, settings: FitSettings, path: 
     file = CodeFile(
         np.concatenate(codes),
         tuple(model.codebook_sizes),
-        fingerprint(model),
+        _fingerprint(model),
         sample_rate=model.sample_rate,
         channels=model.channels,
         samples=heard.samples,
@@ -94,12 +75,14 @@ def decode(model: Any, source: Path, path: Path) -> str:
     Raises:
         UserError: It is no code file, or damaged, or another model's.
     """
-    from trainers.reconstruct import describe
-
     file = CodeFile.read(source)
-    if file.model != fingerprint(model):
+    if file.model != _fingerprint(model):
         raise UserError("these codes are another model's, which alone can decode them")
-    with audio.WavWriter(path, file.sample_rate, file.channels, file.samples) as writer:
-        for block in decode_blocks(model, file.codes[np.newaxis], file.samples):
-            writer.write(block.numpy()[0] / file.gain)
-    return describe(file.samples / file.sample_rate, writer.clipped)
+    return write_blocks(
+        path,
+        decode_blocks(model, file.codes[np.newaxis], file.samples),
+        sample_rate=file.sample_rate,
+        channels=file.channels,
+        samples=file.samples,
+        gain=file.gain,
+    )

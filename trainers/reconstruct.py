@@ -136,26 +136,18 @@ def reconstruct(model: Any, recording: "Recording", settings: FitSettings, path:
     Raises:
         UserError: The recording cannot be decoded; the message names its file.
     """
-    from keras_audio_vae import audio
     from keras_audio_vae.models import reconstruct_blocks
-    from trainers.coding import Heard
+    from trainers.sound import Heard, write_blocks
 
     heard = Heard(recording, settings)
-    with audio.WavWriter(path, settings.sample_rate, settings.channels, heard.samples) as writer:
-        for block in reconstruct_blocks(model, heard.read, heard.samples):
-            # The model heard the normalised recording; dividing by the gain gives it the recording's own level back.
-            writer.write(block.numpy()[0] / heard.gain)
-    return describe(heard.samples / settings.sample_rate, writer.clipped)
-
-
-def describe(seconds: float, clipped: int) -> str:
-    """What was written, in words.
-
-    Example:
-        >>> describe(2.0, clipped=0), describe(2.0, clipped=3)
-        ('2.00 s', '2.00 s, 3 samples clipped')
-    """
-    return f"{seconds:.2f} s" + (f", {clipped} samples clipped" if clipped else "")
+    return write_blocks(
+        path,
+        reconstruct_blocks(model, heard.read, heard.samples),
+        sample_rate=settings.sample_rate,
+        channels=settings.channels,
+        samples=heard.samples,
+        gain=heard.gain,
+    )
 
 
 def output_names(recording_ids: Sequence[str], suffix: str) -> dict[str, str]:

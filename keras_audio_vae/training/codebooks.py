@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import keras
 
 from keras_audio_vae.training.checkpoints import RunState
+from keras_audio_vae.training.guards import LowAlarm
 
 _SHOWN = {"usage": "used", "perplexity": "perplexity", "error": "error", "commitment_weight": "commitment weight"}
 _COUNTED = {"dead": "dead", "restarts": "placed anew"}
@@ -44,10 +45,9 @@ class CodebookReport(keras.callbacks.Callback):
     ) -> None:
         """See the class."""
         super().__init__()
-        self.state, self.after_step, self.threshold = state, after_step, threshold
+        self.state, self.alarm = state, LowAlarm(state, after_step, threshold)
         self.say = say or (lambda text: print(text, flush=True))
         self.warn = warn or (lambda text: print(text, file=sys.stderr))
-        self._lowest_told = 1.0
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Tells each measure of each codebook, and each new low of their use."""
@@ -59,9 +59,8 @@ class CodebookReport(keras.callbacks.Callback):
         lines = [f"{words} {' '.join(f'{value:.4g}' for value in values)}" for words, values in named if values]
         self.say("codebooks: " + ", ".join(lines))
         worst = min(range(len(usage)), key=usage.__getitem__)
-        if self.state.step < self.after_step or usage[worst] >= min(self.threshold, self._lowest_told):
+        if not self.alarm.is_news(usage[worst]):
             return
-        self._lowest_told = usage[worst]
         self.warn(
             f"Warning: {100 * usage[worst]:.0f} % of the codes of codebook {worst + 1} are in use at step "
             f"{self.state.step}: the codebook is collapsing. Raise restart_threshold or evenness_weight, keep "

@@ -76,6 +76,33 @@ class NonFiniteGuard(keras.callbacks.Callback):
         )
 
 
+class LowAlarm:
+    """Tells when a share that should be high has reached a new low, once its warm-up is over.
+
+    Args:
+        state: Its `step` tells whether the warm-up is over.
+        after_step: Steps of warm-up, in which a low share is no news.
+        threshold: The lowest share that is taken as healthy.
+
+    Example:
+        >>> alarm = LowAlarm(RunState(step=500), after_step=100, threshold=0.5)
+        >>> [alarm.is_news(share) for share in (0.6, 0.3, 0.3, 0.4, 0.2)]
+        [False, True, False, False, True]
+    """
+
+    def __init__(self, state: RunState, after_step: int, threshold: float) -> None:
+        """See the class."""
+        self.state, self.after_step = state, after_step
+        self._told = threshold
+
+    def is_news(self, share: float) -> bool:
+        """Whether the share is below the threshold and all that was told of before."""
+        if self.state.step < self.after_step or share >= self._told:
+            return False
+        self._told = share
+        return True
+
+
 class CollapseWarning(keras.callbacks.Callback):
     """Warns at the end of an epoch when too few latent dimensions carry information, and says what to change.
 
@@ -104,18 +131,15 @@ class CollapseWarning(keras.callbacks.Callback):
         """See the class."""
         super().__init__()
         self.state = state
-        self.after_step = after_step
-        self.threshold = threshold
+        self.alarm = LowAlarm(state, after_step, threshold)
         self.warn = warn or (lambda text: print(text, file=sys.stderr))
-        self._lowest_told = math.inf
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Looks at the share of active units, of validation if there is one; tells each new low once."""
         logs = logs or {}
         active = logs.get("val_active_units", logs.get("active_units", 1.0))
-        if self.state.step < self.after_step or active >= min(self.threshold, self._lowest_told):
+        if not self.alarm.is_news(active):
             return
-        self._lowest_told = active
         self.warn(
             f"Warning: {100 * active:.0f} % of the latent dimensions are in use at step {self.state.step}: the "
             "posterior is collapsing, and the decoder ignores the rest. Lower beta, or raise target_bps, or use "
