@@ -207,13 +207,13 @@ class VQVAESettings(FitSettings):
 
     Example:
         >>> VQVAESettings().model_arguments()["codebook_size"]
-        256
+        32
     """
 
     model: str = flag("vqvae", "model", "family of the model", choices=FAMILIES)
     quantizer: str = flag("residual", "codes", "learnt codebooks or fixed levels", choices=("residual", "scalar"))
-    num_codebooks: int = flag(5, "codes", "codes of a frame", least=1)
-    codebook_size: int = flag(256, "codes", "codes of a codebook", unit="residual", least=2)
+    num_codebooks: int = flag(9, "codes", "codes of a frame", least=1)
+    codebook_size: int = flag(32, "codes", "codes of a codebook", unit="residual", least=2)
     levels: tuple[int, ...] = flag((8, 6, 5), "codes", "levels of each dimension of a code", unit="scalar", least=2)
     code_dim: int = flag(0, "codes", "dimensions in which codes are compared; 0 = latent_dim", least=0)
     normalize_codes: bool = flag(False, "codes", "compares codes by their direction alone")
@@ -221,6 +221,9 @@ class VQVAESettings(FitSettings):
     kmeans_init: bool = flag(True, "codes", "places the codes by k-means of the first batches")
     restart_threshold: float = flag(
         0.3, "codes", "share of its even use below which a code is placed anew; 0 = never", least=0.0, below=1.0
+    )
+    conscience: float = flag(
+        4.0, "codes", "handicap of codes that are used more than others; 0 = the nearest code is chosen", least=0.0
     )
     code_gradient: str = flag(
         "straight_through", "codes", "how the gradient passes the codes", choices=("straight_through", "rotation")

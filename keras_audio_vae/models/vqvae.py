@@ -44,6 +44,7 @@ class VQVAE(AudioAutoencoder):
         codebook_update: "ema" or "gradient", see `VectorQuantizer` for this and all up to `commitment_weight`.
         kmeans_init: Whether the first batches place the codes.
         restart_threshold: Share of its even use below which a code is placed anew; 0 for never.
+        conscience: Strength of the handicap of codes that are used more than others; 0 chooses the nearest code.
         code_gradient: "straight_through" or "rotation".
         evenness_weight: Weight of the term that spreads the use of the codes.
         commitment: "adaptive" or "constant".
@@ -61,7 +62,7 @@ class VQVAE(AudioAutoencoder):
         ValueError: If the arguments do not fit each other; the message names them.
 
     Example:
-        >>> model = VQVAE(widths=[8, 16], depths=[1, 1], latent_dim=8, waveform_bands=4, codebook_size=16)
+        >>> model = VQVAE(widths=[8, 16], depths=[1, 1], latent_dim=8, waveform_bands=4, num_codebooks=5, codebook_size=16)
         >>> sound = tf.random.stateless_normal([2, 10000, 1], seed=[0, 1])
         >>> codes = model.encode(sound)
         >>> codes.shape, codes.dtype.name, model.decode(codes, 10000).shape
@@ -88,14 +89,15 @@ class VQVAE(AudioAutoencoder):
         latent_dim: int = 96,
         waveform_bands: int = 64,
         quantizer: str = "residual",
-        num_codebooks: int = 5,
-        codebook_size: int = 256,
+        num_codebooks: int = 9,
+        codebook_size: int = 32,
         levels: Sequence[int] = (8, 6, 5),
         code_dim: int = 0,
         normalize_codes: bool = False,
         codebook_update: str = "ema",
         kmeans_init: bool = True,
         restart_threshold: float = 0.3,
+        conscience: float = 4.0,
         code_gradient: str = "straight_through",
         evenness_weight: float = 0.0,
         commitment: str = "adaptive",
@@ -115,10 +117,11 @@ class VQVAE(AudioAutoencoder):
             "latent_dim": latent_dim, "waveform_bands": waveform_bands, "quantizer": quantizer,
             "num_codebooks": num_codebooks, "codebook_size": codebook_size, "levels": list(levels),
             "code_dim": code_dim, "normalize_codes": normalize_codes, "codebook_update": codebook_update,
-            "kmeans_init": kmeans_init, "restart_threshold": restart_threshold, "code_gradient": code_gradient,
-            "evenness_weight": evenness_weight, "commitment": commitment, "commitment_weight": commitment_weight,
-            "quantizer_dropout": quantizer_dropout, "mse_weight": mse_weight, "waveform_weight": waveform_weight,
-            "stft_weight": stft_weight, "mel_weight": mel_weight, "clipnorm": clipnorm, "seed": seed,
+            "kmeans_init": kmeans_init, "restart_threshold": restart_threshold, "conscience": conscience,
+            "code_gradient": code_gradient, "evenness_weight": evenness_weight, "commitment": commitment,
+            "commitment_weight": commitment_weight, "quantizer_dropout": quantizer_dropout, "mse_weight": mse_weight,
+            "waveform_weight": waveform_weight, "stft_weight": stft_weight, "mel_weight": mel_weight,
+            "clipnorm": clipnorm, "seed": seed,
         }  # fmt: skip
         check_arguments(config, counts=("num_codebooks",), choices={"quantizer": QUANTIZERS})
         network = make_network(config, linear_bands(config), kwargs.get("dtype"))
@@ -249,6 +252,7 @@ def _residual(config: Mapping[str, Any]) -> ResidualVectorQuantizer:
         update=config["codebook_update"],
         kmeans_init=config["kmeans_init"],
         restart_threshold=config["restart_threshold"],
+        conscience=config["conscience"],
         gradient=config["code_gradient"],
         evenness_weight=config["evenness_weight"],
         commitment=config["commitment"],

@@ -178,3 +178,22 @@ def test_a_run_whose_encodings_are_not_finite_names_the_step_and_its_recordings(
         model.train_on_batch(noise(4, 6300, 1))
     for stage, histogram in zip(model.quantizer.stages, before, strict=True):
         np.testing.assert_array_equal(stage.codebook.usage.histogram, histogram)
+
+
+def test_two_replicas_reach_the_codes_weights_and_logs_of_one(two_replicas):
+    results = []
+    for where in (tf.distribute.get_strategy(), two_replicas):
+        keras.utils.set_random_seed(0)
+        with where.scope():
+            model = VQVAE(**{**TINY, "num_codebooks": 2, "conscience": 2.0})
+            model.compile(keras.optimizers.SGD(1e-3), jit_compile=False)
+        for number, weight in enumerate(model.network.head.weights):  # a head of zeros leaves rounding errors alone
+            weight.assign(noise(*weight.shape, seed=number))
+        history = model.fit(noise(16, 6300, 1), batch_size=4, verbose=0, shuffle=False).history
+        results.append((history, [variable.numpy() for variable in model.variables if "mean/" not in variable.path]))
+    (logs, weights), (logs_of_two, weights_of_two) = results
+    assert logs["perplexity"][-1] > 1.0, "the comparison has seen the codes placed"
+    for name, values in logs.items():
+        np.testing.assert_allclose(logs_of_two[name], values, rtol=2e-3, atol=1e-5, err_msg=name)
+    for left, right in zip(weights, weights_of_two, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-3, atol=1e-4)

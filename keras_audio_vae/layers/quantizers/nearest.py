@@ -6,7 +6,7 @@ BLOCK_TOKENS = 512
 """Tokens whose distances are held at a time: with 1,024 codes 2 MiB, which stays in a processor's cache."""
 
 
-def nearest_codes(tokens: tf.Tensor, codebook: tf.Tensor) -> tf.Tensor:
+def nearest_codes(tokens: tf.Tensor, codebook: tf.Tensor, handicaps: tf.Tensor | None = None) -> tf.Tensor:
     """The code at the smallest Euclidean distance from each token; the first of several.
 
     |z - c|^2 = |z|^2 - 2 z.c + |c|^2, of which only the last two terms choose the code: one matrix product per block of
@@ -18,6 +18,7 @@ def nearest_codes(tokens: tf.Tensor, codebook: tf.Tensor) -> tf.Tensor:
     Args:
         tokens: float32 [tokens, dim].
         codebook: float32 [codes, dim].
+        handicaps: float32 [codes] or None, added to each code's squared distances.
 
     Returns:
         int32 [tokens]; no gradient.
@@ -30,6 +31,8 @@ def nearest_codes(tokens: tf.Tensor, codebook: tf.Tensor) -> tf.Tensor:
     centre = tf.reduce_mean(codebook, axis=0)
     centred = codebook - centre
     half_norms = 0.5 * tf.reduce_sum(tf.square(centred), axis=-1)
+    if handicaps is not None:
+        half_norms += 0.5 * handicaps
 
     def of_block(block: tf.Tensor) -> tf.Tensor:
         closeness = tf.matmul(block - centre, centred, transpose_b=True) - half_norms

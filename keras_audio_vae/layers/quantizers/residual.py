@@ -77,6 +77,7 @@ class ResidualVectorQuantizer(keras.layers.Layer):
             VectorQuantizer(codebook_size, dim, seed=seed + number, name=f"{self.name}_{number}", **options)
             for number in range(num_codebooks)
         ]
+        self.supports_masking = True  # a mask of padding is heeded, and goes on with the vectors
         self.built = True
 
     @property

@@ -72,6 +72,7 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         if dim != width:
             self.projection_in, self.projection_out = make_projections(dim, width, seed)
         self.histograms = [Usage(size) for size in self.codebook_sizes]
+        self.supports_masking = True  # a mask of padding is heeded, and goes on with the vectors
         self.built = True
 
     @property

@@ -6,12 +6,14 @@ import keras
 import tensorflow as tf
 
 from keras_audio_vae.layers.quantizers.codebook import Codebook, look_up
-from keras_audio_vae.layers.quantizers.commitment import RunningVariance, floored
+from keras_audio_vae.layers.quantizers.commitment import floored
+from keras_audio_vae.layers.quantizers.conscience import Conscience
 from keras_audio_vae.layers.quantizers.estimators import ESTIMATORS
 from keras_audio_vae.layers.quantizers.evenness import unevenness
 from keras_audio_vae.layers.quantizers.nearest import nearest_codes
 from keras_audio_vae.layers.quantizers.projections import make_projections
 from keras_audio_vae.layers.quantizers.result import Quantized
+from keras_audio_vae.layers.quantizers.running import RunningMean
 from keras_audio_vae.layers.quantizers.tokens import Tokens, as_tokens, require_finite
 
 CHOICES = {"update": ("ema", "gradient"), "gradient": tuple(ESTIMATORS), "commitment": ("adaptive", "constant")}
@@ -75,6 +77,8 @@ class VectorQuantizer(keras.layers.Layer):
             running share of the tokens is below restart_threshold / K. 0 for never. Relative to the even share, it fits
             any batch; a fixed count kills every code of a small one. With 0.15 a code that nothing chooses is restarted
             after 190 steps.
+        conscience: Strength of a handicap in the choice of codes, in training and in use, for those that are used more
+            than others (`conscience.Conscience`). 0 chooses the nearest code.
         gradient: "straight_through" gives the encoder the gradient at the quantised vector. "rotation" turns and
             scales it with the vector (`estimators.rotation`): more codes used in its paper, arXiv 2410.06424.
         evenness_weight: Weight of E[H(p | z)] - H(E[p]) in nats (`evenness.unevenness`), which draws encodings towards
@@ -103,7 +107,7 @@ class VectorQuantizer(keras.layers.Layer):
     """
 
     OPTIONS = (
-        "update", "ema_decay", "kmeans_init", "code_dim", "normalize", "restart_threshold", "gradient",
+        "update", "ema_decay", "kmeans_init", "code_dim", "normalize", "restart_threshold", "conscience", "gradient",
         "evenness_weight", "commitment", "commitment_weight",
     )  # fmt: skip
     measure_names = ("perplexity", "usage", "error", "commitment_weight", "dead", "restarts")
@@ -118,6 +122,7 @@ class VectorQuantizer(keras.layers.Layer):
         code_dim: int | None = None,
         normalize: bool = False,
         restart_threshold: float = 0.15,
+        conscience: float = 0.0,
         gradient: str = "straight_through",
         evenness_weight: float = 0.0,
         commitment: str = "adaptive",
@@ -129,8 +134,9 @@ class VectorQuantizer(keras.layers.Layer):
         self._config = {
             "codebook_size": codebook_size, "dim": dim, "update": update, "ema_decay": ema_decay,
             "kmeans_init": kmeans_init, "code_dim": code_dim, "normalize": normalize,
-            "restart_threshold": restart_threshold, "gradient": gradient, "evenness_weight": evenness_weight,
-            "commitment": commitment, "commitment_weight": commitment_weight, "seed": seed,
+            "restart_threshold": restart_threshold, "conscience": conscience, "gradient": gradient,
+            "evenness_weight": evenness_weight, "commitment": commitment, "commitment_weight": commitment_weight,
+            "seed": seed,
         }  # fmt: skip
         _check(self._config)
         self.dim, self.code_dim = dim, code_dim or dim
@@ -140,10 +146,12 @@ class VectorQuantizer(keras.layers.Layer):
         self.codebook = Codebook(
             codebook_size, self.code_dim, update, ema_decay, kmeans_init, restart_threshold, normalize, seed
         )
-        self.running_variance = RunningVariance()
+        self.running_variance = RunningMean()
+        self.conscience = Conscience(conscience)
         self.projection_in = self.projection_out = None
         if code_dim is not None:
             self.projection_in, self.projection_out = make_projections(dim, code_dim, seed)
+        self.supports_masking = True  # a mask of padding is heeded, and goes on with the vectors
         self.built = True
 
     @property
@@ -198,7 +206,7 @@ class VectorQuantizer(keras.layers.Layer):
             int32 [batch, frames, 1].
         """
         encodings = self.project_in(tf.cast(inputs, tf.float32))
-        codes = nearest_codes(tf.reshape(encodings, [-1, self.code_dim]), self.codebook.values())
+        codes = self._choose(tf.reshape(encodings, [-1, self.code_dim]), self.codebook.values(), self.codebook.shares)
         return tf.reshape(codes, tf.concat([tf.shape(encodings)[:2], [1]], 0))
 
     def decode(self, codes: tf.Tensor) -> tf.Tensor:
@@ -244,7 +252,7 @@ class VectorQuantizer(keras.layers.Layer):
         ready = tf.constant(True) if placed is None else placed.ready
         counted = tokens.restricted(ready)
         rows = tf.reshape(encodings, [-1, self.code_dim])
-        codes = nearest_codes(rows, codebook)
+        codes = self._choose(rows, codebook, self.codebook.shares if placed is None else placed.shares)
         chosen = look_up(codebook, codes)
         batch_variance, own_variance = self._variances(tokens, learning)
         scale = tf.ones([])
@@ -254,6 +262,7 @@ class VectorQuantizer(keras.layers.Layer):
         dead, restarts = self.codebook.num_dead(), tf.zeros([])
         if placed is not None:
             dead, restarts = self.codebook.follow(placed, counted, codes)
+            self.conscience.update(error, counted.total > 0.0)
         measures = {
             "perplexity": self.codebook.usage.perplexity(),
             "usage": self.codebook.usage.share_used(),
@@ -272,6 +281,10 @@ class VectorQuantizer(keras.layers.Layer):
             ready,
             own_variance,
         )
+
+    def _choose(self, rows: tf.Tensor, codebook: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+        """The code of each token: the nearest, or one nearly as near that is used less."""
+        return nearest_codes(rows, codebook, self.conscience.handicaps(shares) if self.conscience.strength else None)
 
     def _terms(
         self,
@@ -324,6 +337,6 @@ def _check(config: dict) -> None:
     for name in ("ema_decay", "restart_threshold"):
         if not 0.0 <= config[name] < 1.0:
             raise ValueError(f"{name} must be at least 0 and below 1, not {config[name]}.")
-    for name in ("commitment_weight", "evenness_weight"):
+    for name in ("commitment_weight", "evenness_weight", "conscience"):
         if config[name] < 0.0:
             raise ValueError(f"{name} must not be below 0, but is {config[name]}.")

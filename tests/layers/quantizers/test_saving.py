@@ -119,6 +119,21 @@ def test_a_functional_model_takes_it_as_a_layer(make):
     assert vectors.shape == [6, 20, 4] and codes.dtype == tf.int32
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_mask_of_keras_is_heeded_and_passed_on(make):
+    """Padding that a `Masking` layer has found counts as padding that was given by name."""
+    padded = np.concatenate([INPUTS, np.full_like(INPUTS, 7.0)], axis=1)
+    inputs = keras.Input([None, 4])
+    quantized = make()(keras.layers.Masking(7.0)(inputs), training=True)
+    pooled = keras.layers.GlobalAveragePooling1D()(quantized.vectors)
+    model = keras.Model(inputs, [pooled, *quantized.losses.values()])
+    layer = make()
+    plain = layer(INPUTS, training=True)
+    expected = [tf.reduce_mean(plain.vectors, axis=1), *plain.losses.values()]
+    for result, value in zip(tf.nest.flatten(model(padded)), expected, strict=True):
+        np.testing.assert_allclose(result, value, rtol=1e-5, atol=1e-6)
+
+
 def test_xla_places_codes_and_restarts_them():
     layer = VectorQuantizer(8, 4, ema_decay=0.5, restart_threshold=0.9)
     step = tf.function(lambda batch: layer(batch, training=True), autograph=False, jit_compile=True)
