@@ -171,6 +171,8 @@ def main() -> None:
     parser.add_argument("--output", help="file to which a JSON line is added for each row")
     parser.add_argument("flags", nargs="*", help="further flags of trainers.fit for every row, after a --")
     arguments = parser.parse_args()
+    if arguments.steps < WARMUP + 2 * WINDOW:
+        parser.error(f"--steps must be at least {WARMUP + 2 * WINDOW}, to tell the end from the beginning")
     rows = {
         "ablation": ABLATION,
         "stability": STABILITY,

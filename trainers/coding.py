@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_audio_vae import audio
+from keras_audio_vae.audio.formats import named_as_sound
 from keras_audio_vae.errors import UserError
 from keras_audio_vae.models import decode_blocks, encode_blocks
 from keras_audio_vae.serving.code_file import SUFFIX, CodeFile, fingerprint
@@ -26,12 +27,43 @@ def check_codes(model: Any, run_dir: str) -> None:
 
 
 def code_files(source: str) -> dict[str, Path]:
-    """The code files of an input by their names in it: of a folder's tree, a glob, or one file."""
+    """The code files of an input, which are decoded; without any, an input is sound to encode.
+
+    Where there are other files beside them, a printed line says that these are passed over.
+
+    Args:
+        source: A folder, which is searched in depth, a glob of files and folders, or a file.
+
+    Returns:
+        Each file by its path in the folder, or in the folder that all matches of the glob have in common.
+    """
     path = Path(source).expanduser()
-    if path.is_dir():
-        return {file.relative_to(path).as_posix(): file for file in sorted(path.rglob(f"*{SUFFIX}"))}
-    found = [path] if path.is_file() else sorted(map(Path, glob.glob(os.fspath(path), recursive=True)))
-    return {file.name: file for file in found if file.suffix == SUFFIX}
+    matches = [path] if path.exists() else map(Path, glob.glob(os.fspath(path), recursive=True))
+    found = sorted({file for match in matches for file in _files(match)})
+    codes = [file for file in found if file.suffix == SUFFIX]
+    others = [file for file in found if file.suffix != SUFFIX]
+    if not codes:
+        return {}
+    if others:
+        shown = min(others, key=lambda file: not named_as_sound(os.fspath(file)))  # sound, if there is any
+        print(
+            f"{audio.printable(source)}: decoding {len(codes)} with codes; passing over {len(others)} without, such as "
+            f"{audio.printable(shown)}: sound is encoded if no {SUFFIX} file is in the --input",
+            flush=True,
+        )
+    root = path if path.is_dir() else os.path.commonpath([file.parent for file in codes])
+    return {file.relative_to(root).as_posix(): file for file in codes}
+
+
+def _files(match: Path) -> list[Path]:
+    """A file itself, or those below a folder, but for what is hidden: systems keep files of their own there."""
+    if not match.is_dir():
+        return [match]
+    return [
+        file
+        for file in match.rglob("*")
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(match).parts)
+    ]
 
 
 def encode(model: Any, recording: audio.Recording, settings: FitSettings, path: Path) -> str:
@@ -73,11 +105,12 @@ def decode(model: Any, source: Path, path: Path) -> str:
         Its duration, and how much was clipped, in words.
 
     Raises:
-        UserError: It is no code file, or damaged, or another model's.
+        UserError: It is no code file, or damaged, or another model's, or says of the model what is not so.
     """
     file = CodeFile.read(source)
     if file.model != _fingerprint(model):
         raise UserError("these codes are another model's, which alone can decode them")
+    _check_fit(model, file)
     return write_blocks(
         path,
         decode_blocks(model, file.codes[np.newaxis], file.samples),
@@ -86,3 +119,16 @@ def decode(model: Any, source: Path, path: Path) -> str:
         samples=file.samples,
         gain=file.gain,
     )
+
+
+def _check_fit(model: Any, file: CodeFile) -> None:
+    """Raises a UserError if a file that names the model says of it, or of its frames, what is not so."""
+    own = {
+        "codebook_sizes": tuple(model.codebook_sizes),
+        "sample_rate": model.sample_rate,
+        "channels": model.channels,
+        "frames": -(-file.samples // model.latent_hop),
+    }
+    said = {**vars(file), "frames": len(file.codes)}
+    if wrong := [f"{name} {said[name]}, not {value}" for name, value in own.items() if said[name] != value]:
+        raise UserError(f"what it says is not its model's ({'; '.join(wrong)}): encode the sound again")

@@ -207,13 +207,15 @@ class VQVAESettings(FitSettings):
 
     Example:
         >>> VQVAESettings().model_arguments()["codebook_size"]
-        32
+        [32]
     """
 
     model: str = flag("vqvae", "model", "family of the model", choices=FAMILIES)
     quantizer: str = flag("residual", "codes", "learnt codebooks or fixed levels", choices=("residual", "scalar"))
     num_codebooks: int = flag(9, "codes", "codes of a frame", least=1)
-    codebook_size: int = flag(32, "codes", "codes of a codebook", unit="residual", least=2)
+    codebook_size: tuple[int, ...] = flag(
+        (32,), "codes", "codes of each codebook, the last number for all that follow", unit="residual", least=2
+    )
     levels: tuple[int, ...] = flag((8, 6, 5), "codes", "levels of each dimension of a code", unit="scalar", least=2)
     code_dim: int = flag(0, "codes", "dimensions in which codes are compared; 0 = latent_dim", least=0)
     normalize_codes: bool = flag(False, "codes", "compares codes by their direction alone")

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_audio_vae.layers.projection import SkipProjection
 from keras_audio_vae.layers.quantizers import FiniteScalarQuantizer, Quantized, ResidualVectorQuantizer
+from keras_audio_vae.layers.quantizers.residual import as_sizes
 from keras_audio_vae.losses.masking import frame_mask, mean_present
 from keras_audio_vae.losses.reconstruction import ReconstructionLoss
 from keras_audio_vae.metrics.codes import nominal_bits_per_second
@@ -37,7 +38,8 @@ class VQVAE(AudioAutoencoder):
         quantizer: "residual" (`num_codebooks` codebooks, each of what the one before left over; one codebook is the
             original VQ-VAE) or "scalar" (`levels` for each dimension of `num_codebooks` groups, nothing to learn).
         num_codebooks: Codes of a frame.
-        codebook_size: Entries of each codebook of "residual".
+        codebook_size: Codes of each codebook of "residual": one number, or several, of which the last holds for all
+            that follow. Ten minutes of sound use small ones in full; many hours fill 1,024.
         levels: Of each dimension of a code of "scalar".
         code_dim: Dimensions in which codes are compared with "residual"; 0 for latent_dim.
         normalize_codes: Whether codes and what they stand for are compared on the unit sphere.
@@ -62,13 +64,13 @@ class VQVAE(AudioAutoencoder):
         ValueError: If the arguments do not fit each other; the message names them.
 
     Example:
-        >>> model = VQVAE(widths=[8, 16], depths=[1, 1], latent_dim=8, waveform_bands=4, num_codebooks=5, codebook_size=16)
+        >>> model = VQVAE(widths=[8, 16], depths=[1, 1], latent_dim=8, waveform_bands=4, num_codebooks=5)
         >>> sound = tf.random.stateless_normal([2, 10000, 1], seed=[0, 1])
         >>> codes = model.encode(sound)
         >>> codes.shape, codes.dtype.name, model.decode(codes, 10000).shape
         (TensorShape([2, 16, 5]), 'int32', TensorShape([2, 10000, 1]))
         >>> model.nominal_bps
-        700.0
+        875.0
 
     Reference:
         van den Oord, Vinyals, Kavukcuoglu: Neural Discrete Representation Learning, NeurIPS 2017; Zeghidour et al.:
@@ -90,7 +92,7 @@ class VQVAE(AudioAutoencoder):
         waveform_bands: int = 64,
         quantizer: str = "residual",
         num_codebooks: int = 9,
-        codebook_size: int = 32,
+        codebook_size: int | Sequence[int] = 32,
         levels: Sequence[int] = (8, 6, 5),
         code_dim: int = 0,
         normalize_codes: bool = False,
@@ -115,7 +117,7 @@ class VQVAE(AudioAutoencoder):
             "sample_rate": sample_rate, "channels": channels, "frontend": frontend, "hop": hop, "n_fft": n_fft,
             "widths": list(widths), "depths": list(depths), "strides": list(strides), "upsampling": upsampling,
             "latent_dim": latent_dim, "waveform_bands": waveform_bands, "quantizer": quantizer,
-            "num_codebooks": num_codebooks, "codebook_size": codebook_size, "levels": list(levels),
+            "num_codebooks": num_codebooks, "codebook_size": as_sizes(codebook_size), "levels": list(levels),
             "code_dim": code_dim, "normalize_codes": normalize_codes, "codebook_update": codebook_update,
             "kmeans_init": kmeans_init, "restart_threshold": restart_threshold, "conscience": conscience,
             "code_gradient": code_gradient, "evenness_weight": evenness_weight, "commitment": commitment,
@@ -188,11 +190,16 @@ class VQVAE(AudioAutoencoder):
             num: How many.
             seconds: Length of each.
             seed: The same seed gives the same sounds.
-            temperature: Below 1 prefers the frequent codes.
+            temperature: Above 0; below 1 it prefers the frequent codes.
 
         Returns:
             float32 [num, seconds * sample_rate, channels].
+
+        Raises:
+            ValueError: If the temperature is not above 0.
         """
+        if temperature <= 0:
+            raise ValueError(f"temperature must be above 0, not {temperature}.")
         samples = round(seconds * self.sample_rate)
         frames = -(-samples // self.latent_hop)
         books = [
@@ -264,7 +271,10 @@ def _residual(config: Mapping[str, Any]) -> ResidualVectorQuantizer:
 
 def _scalar(config: Mapping[str, Any]) -> FiniteScalarQuantizer:
     return FiniteScalarQuantizer(
-        dim=config["latent_dim"], levels=config["levels"], num_codebooks=config["num_codebooks"]
+        dim=config["latent_dim"],
+        levels=config["levels"],
+        num_codebooks=config["num_codebooks"],
+        seed=config["seed"],
     )
 
 

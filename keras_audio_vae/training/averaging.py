@@ -16,6 +16,9 @@ from keras_audio_vae.training.variables import scalar_of, values_of
 def average_pairs(model: keras.Model) -> list[tuple[keras.Variable, keras.Variable]]:
     """Pairs each trainable variable with its moving average; empty where the optimizer keeps none or has not begun.
 
+    Variables that a layer marks with `is_assigned` are left out: what is assigned to them beside the optimizer's steps,
+    such as a code's place, its average does not know.
+
     Example:
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         >>> model.compile(optimizer=keras.optimizers.AdamW(use_ema=True))
@@ -27,7 +30,12 @@ def average_pairs(model: keras.Model) -> list[tuple[keras.Variable, keras.Variab
     if optimizer is None or not optimizer.use_ema or not optimizer.built or scalar_of(optimizer.iterations) == 0:
         return []
     averages = optimizer._model_variables_moving_average
-    return [pair for pair in zip(optimizer._trainable_variables, averages, strict=True) if pair[1] is not None]
+    pairs = zip(optimizer._trainable_variables, averages, strict=True)
+    return [
+        (weight, average)
+        for weight, average in pairs
+        if average is not None and not getattr(weight, "is_assigned", False)
+    ]
 
 
 @contextmanager

@@ -21,7 +21,7 @@ class CodebookReport(keras.callbacks.Callback):
         state: Its `step` tells whether the warm-up is over.
         after_step: Steps of warm-up, in which the codes are still being placed.
         threshold: The lowest share of a codebook that is taken as healthy.
-        say: Takes the lines; the default prints them.
+        say: Takes the lines; None for no lines.
         warn: Takes the warning; the default writes it to the standard error stream.
 
     Example:
@@ -46,7 +46,7 @@ class CodebookReport(keras.callbacks.Callback):
         """See the class."""
         super().__init__()
         self.state, self.alarm = state, LowAlarm(state, after_step, threshold)
-        self.say = say or (lambda text: print(text, flush=True))
+        self.say = say or (lambda text: None)
         self.warn = warn or (lambda text: print(text, file=sys.stderr))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -63,8 +63,8 @@ class CodebookReport(keras.callbacks.Callback):
             return
         self.warn(
             f"Warning: {100 * usage[worst]:.0f} % of the codes of codebook {worst + 1} are in use at step "
-            f"{self.state.step}: the codebook is collapsing. Raise restart_threshold or evenness_weight, keep "
-            "kmeans_init on, or take a smaller codebook_size."
+            f"{self.state.step}: the codebook is collapsing. Raise conscience, restart_threshold or evenness_weight, "
+            "keep kmeans_init on, or take a smaller codebook_size (with quantizer=scalar fewer levels)."
         )
 
 

@@ -9,6 +9,7 @@ augmentation and the noise are functions of the step, and a checkpoint holds all
 """
 
 import dataclasses
+import functools
 import math
 import os
 import shutil
@@ -316,8 +317,9 @@ class _Run:
         if self.options.tensorboard:
             own.append(TensorBoardLog(self.run_dir / "tensorboard", self.state, self._fixed_chunks()))
         if verbose:
-            own += [ProgressBar(self.state, self.max_seconds), CodebookReport(self.state, after_step=warmup)]
-        return [*own, *further]
+            own.append(ProgressBar(self.state, self.max_seconds))
+        say = functools.partial(print, flush=True) if verbose else None
+        return [*own, CodebookReport(self.state, after_step=warmup, say=say), *further]
 
     def _fixed_chunks(self, count: int = 4) -> tf.Tensor | None:
         """The chunks of the first validation batch with the most sound in them."""

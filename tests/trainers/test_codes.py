@@ -1,6 +1,7 @@
 """A model of codes by the commands: trained, measured, exported, and its code files written and read."""
 
 import contextlib
+import dataclasses
 import io
 import shutil
 
@@ -9,7 +10,7 @@ import pytest
 import soundfile
 
 from keras_audio_vae.serving.code_file import CodeFile
-from trainers import command, fit, reconstruct
+from trainers import coding, command, fit, reconstruct
 from trainers.reconstruct import ReconstructSettings
 from trainers.settings import FitSettings
 
@@ -66,20 +67,72 @@ def test_codes_are_written_and_give_the_sound_of_a_reconstruction(run_dir, sound
         direct, _ = soundfile.read(tmp_path / "direct" / f"{name}.wav")
         np.testing.assert_allclose(decoded, direct, atol=2 / 32768)
     long = CodeFile.read(tmp_path / "codes" / "deep" / "c.kavc")
-    assert long.bits_per_second == pytest.approx(35 * 3 * 4, rel=0.15)  # of half a minute: the header is a tenth
+    assert long.bits_per_second == pytest.approx(35 * 3 * 4, rel=0.05)  # 420 bits/s for half a minute: 1.7 kB
     assert long.samples == 700_000
 
 
 def test_codes_of_another_model_and_damaged_ones_are_left_out_with_the_reason(run_dir, sounds, tmp_path):
     assert reconstructed(run_dir, sounds / "b.wav", tmp_path / "codes", "--codes")[0] == 0
     good = CodeFile.read(tmp_path / "codes" / "b.kavc")
-    foreign = CodeFile(**{**vars(good), "model": "f00d"})
-    foreign.write(tmp_path / "codes" / "foreign.kavc")
+    for name, changes in {
+        "foreign": {"model": "f00d"},
+        "sizes": {"codebook_sizes": (16, 16, 17)},
+        "rate": {"sample_rate": 44100},
+        "channels": {"channels": 2},
+        "longer": {"samples": good.samples + 22050},
+    }.items():
+        dataclasses.replace(good, **changes).write(tmp_path / "codes" / f"{name}.kavc")
     (tmp_path / "codes" / "cut.kavc").write_bytes(good.to_bytes()[:-9])
     status, said = reconstructed(run_dir, tmp_path / "codes", tmp_path / "out", "--codes")
     assert status == 0
     assert "foreign.kavc: these codes are another model's" in said and "cut.kavc is damaged" in said
+    assert "sizes.kavc: what it says is not its model's (codebook_sizes (16, 16, 17), not (16, 16, 16))" in said
+    assert "rate.kavc: what it says is not its model's (sample_rate 44100, not 22050)" in said
+    assert "channels.kavc: what it says is not its model's (channels 2, not 1)" in said
+    assert "longer.kavc: what it says is not its model's (frames " in said
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.wav"]
+
+
+def test_sound_beside_code_files_is_passed_over_with_a_word(run_dir, sounds, tmp_path):
+    assert reconstructed(run_dir, sounds / "b.wav", tmp_path / "codes" / "x", "--codes")[0] == 0
+    shutil.copytree(tmp_path / "codes" / "x", tmp_path / "codes" / "y")
+    shutil.copy(sounds / "a.wav", tmp_path / "codes" / "x")
+    status, said = reconstructed(run_dir, tmp_path / "codes" / "*" / "*", tmp_path / "out", "--codes")
+    assert status == 0
+    assert "decoding 2 with codes; passing over 1 without, such as " in said and "a.wav: sound is encoded if no" in said
+    written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.wav"))
+    assert written == ["x/b.wav", "y/b.wav"]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name in ("a/x.kavc", "b/x.kavc", "b/deep/y.kavc", "b/.z.kavc", ".hidden/v.kavc", "c/w.wav", "c/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "source, names",
+    [
+        ("", ["a/x.kavc", "b/deep/y.kavc", "b/x.kavc"]),
+        ("*/*.kavc", ["a/x.kavc", "b/x.kavc"]),
+        ("**/*", ["a/x.kavc", "b/deep/y.kavc", "b/x.kavc"]),
+        ("*", ["a/x.kavc", "b/deep/y.kavc", "b/x.kavc"]),
+        ("b/**/*.kavc", ["deep/y.kavc", "x.kavc"]),
+        ("a/*", ["x.kavc"]),
+        ("a/x.kavc", ["x.kavc"]),
+        ("c", []),
+        ("c/w.wav", []),
+        ("nothing", []),
+    ],
+)
+def test_code_files_are_named_by_where_they_lie(tree, source, names, capsys):
+    found = coding.code_files(str(tree / source))
+    assert sorted(found) == names
+    assert all(str(path).endswith(name) and path.is_file() for name, path in found.items())
+    passed_over = "decoding 3 with codes; passing over 2 without" in capsys.readouterr().out
+    assert passed_over == (len(names) == 3)
 
 
 def test_a_model_without_codes_is_refused(run_dir, sounds, tmp_path):

@@ -1,7 +1,9 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_audio_vae
 from keras_audio_vae.training import averaged_weights, make_optimizer, use_averaged_weights
 from keras_audio_vae.training.variables import values_of
 from tests.training.toys import ToyModel, ToyPipeline
@@ -53,3 +55,18 @@ def test_nothing_is_swapped_before_the_first_step_or_without_average():
         use_averaged_weights(model)
         for left, right in zip(before, values_of(model.trainable_variables), strict=True):
             np.testing.assert_array_equal(left, right)
+
+
+def test_what_is_assigned_beside_the_optimizer_is_not_averaged():
+    """Codes that are learnt by gradient are placed by k-means, which their moving average knows nothing of."""
+    layer = keras_audio_vae.layers.VectorQuantizer(8, 4, update="gradient")
+    inputs = keras.Input([None, 4])
+    quantized = layer(keras.layers.Dense(4)(inputs), training=True)
+    model = keras.Model(inputs, quantized.vectors)
+    model.compile(make_optimizer(model.trainable_variables, ema_decay=0.99), loss="mse", run_eagerly=True)
+    data = np.random.default_rng(0).normal(size=[4, 20, 4]).astype(np.float32)
+    model.fit(data, data, batch_size=4, epochs=3, verbose=0)
+    placed, kernel = layer.codebook.vectors.numpy(), model.layers[1].kernel.numpy()
+    with averaged_weights(model):
+        np.testing.assert_array_equal(layer.codebook.vectors, placed)
+        assert not np.array_equal(model.layers[1].kernel, kernel)

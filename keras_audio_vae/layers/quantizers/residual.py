@@ -1,10 +1,13 @@
 """Several codebooks, each of which says what the ones before left over."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
 from keras_audio_vae.layers.quantizers.codebook import DROPPING
 from keras_audio_vae.layers.quantizers.result import Quantized
+from keras_audio_vae.layers.quantizers.tokens import as_columns, as_vectors
 from keras_audio_vae.layers.quantizers.vector import Found, VectorQuantizer, as_weights
 from keras_audio_vae.layers.replicas import own_rows
 
@@ -26,7 +29,9 @@ class ResidualVectorQuantizer(keras.layers.Layer):
 
     Args:
         num_codebooks: Stages.
-        codebook_size: Codes of each.
+        codebook_size: Codes of each: one number, or one for each codebook, of which the last holds for all that follow.
+            The first codebook tells kinds of sound apart; where the recordings to be coded hold few kinds each, a
+            smaller one is used in full.
         dim: Of the vectors.
         quantizer_dropout: Share of the training examples that use only the first few codebooks, a random number of
             them: the first codebooks then learn to serve alone, and a model can be run at a lower rate. 0.5 in DAC,
@@ -52,7 +57,7 @@ class ResidualVectorQuantizer(keras.layers.Layer):
     def __init__(
         self,
         num_codebooks: int,
-        codebook_size: int,
+        codebook_size: int | Sequence[int],
         dim: int,
         quantizer_dropout: float = 0.0,
         seed: int = 0,
@@ -67,15 +72,16 @@ class ResidualVectorQuantizer(keras.layers.Layer):
             )
         if options.get("normalize") and options.get("code_dim") is None:
             raise ValueError("Codes of length 1 can't say how large a residual is: with normalize give a code_dim.")
+        sizes = _size_of_each(codebook_size, num_codebooks)
         self._config = {
-            "num_codebooks": num_codebooks, "codebook_size": codebook_size, "dim": dim,
+            "num_codebooks": num_codebooks, "codebook_size": as_sizes(codebook_size), "dim": dim,
             "quantizer_dropout": quantizer_dropout, "seed": seed, **options,
         }  # fmt: skip
         self.dim, self.quantizer_dropout, self.seed = dim, quantizer_dropout, seed
         self.factorised = options.get("code_dim") is not None
         self.stages = [
-            VectorQuantizer(codebook_size, dim, seed=seed + number, name=f"{self.name}_{number}", **options)
-            for number in range(num_codebooks)
+            VectorQuantizer(size, dim, seed=seed + number, name=f"{self.name}_{number}", **options)
+            for number, size in enumerate(sizes)
         ]
         self.supports_masking = True  # a mask of padding is heeded, and goes on with the vectors
         self.built = True
@@ -108,9 +114,11 @@ class ResidualVectorQuantizer(keras.layers.Layer):
             codebooks, and measures of each.
 
         Raises:
+            ValueError: If the inputs have another shape or are no floats.
             tf.errors.InvalidArgumentError: In training, if the inputs are not finite; it names the layer, and nothing
-                has moved.
+                has moved. XLA leaves the error out, not the rest.
         """
+        inputs = as_vectors(inputs, self.dim, self.name)
         weights = as_weights(inputs, mask)
         active = self._active(inputs, training)
         total, path, ready = tf.zeros_like(inputs), inputs, tf.constant(True)
@@ -132,7 +140,7 @@ class ResidualVectorQuantizer(keras.layers.Layer):
     def _active(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
         """Which codebooks an example uses, float32 [batch, codebooks]: all, or in training maybe the first few."""
         rows, books = tf.shape(inputs)[0], len(self.stages)
-        if not (training and self.quantizer_dropout):
+        if not (training and self.trainable and self.quantizer_dropout):
             return tf.ones([rows, books])
         seed = self.stages[0].codebook.step_seed(DROPPING)
         drawn = own_rows(lambda count: tf.random.stateless_uniform([count, 2], seed), rows)
@@ -149,7 +157,7 @@ class ResidualVectorQuantizer(keras.layers.Layer):
         Returns:
             int32 [batch, frames, codebooks].
         """
-        residual, codes = tf.cast(inputs, tf.float32), []
+        residual, codes = as_vectors(inputs, self.dim, self.name), []
         for stage in self.stages:
             codes.append(stage.encode(residual))
             residual -= stage.decode(codes[-1])
@@ -164,12 +172,30 @@ class ResidualVectorQuantizer(keras.layers.Layer):
         Returns:
             float32 [batch, frames, dim].
         """
+        codes = as_columns(codes, 1, len(self.stages), self.name)
         used = codes.shape[-1]
         return tf.add_n([stage.decode(codes[..., i : i + 1]) for i, stage in enumerate(self.stages[:used])])
 
     def get_config(self) -> dict:
         """The constructor's arguments as JSON values."""
         return {**super().get_config(), **self._config}
+
+
+def as_sizes(codebook_size: int | Sequence[int]) -> list[int]:
+    """One size, or several, as a list.
+
+    Example:
+        >>> as_sizes(32), as_sizes((16, 32))
+        ([32], [16, 32])
+    """
+    return [codebook_size] if isinstance(codebook_size, int) else list(codebook_size)
+
+
+def _size_of_each(codebook_size: int | Sequence[int], num_codebooks: int) -> list[int]:
+    given = as_sizes(codebook_size)
+    if not 1 <= len(given) <= num_codebooks:
+        raise ValueError(f"codebook_size must be one number, or up to num_codebooks = {num_codebooks}, not {given}.")
+    return given + [given[-1]] * (num_codebooks - len(given))
 
 
 def _together(vectors: tf.Tensor, found: list[Found]) -> Quantized:

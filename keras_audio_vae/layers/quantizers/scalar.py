@@ -10,11 +10,12 @@ import tensorflow as tf
 from keras_audio_vae.layers.quantizers.estimators import straight_through
 from keras_audio_vae.layers.quantizers.projections import make_projections
 from keras_audio_vae.layers.quantizers.result import Quantized
-from keras_audio_vae.layers.quantizers.tokens import Tokens, as_tokens, require_finite
+from keras_audio_vae.layers.quantizers.tokens import Tokens, as_columns, as_tokens, as_vectors, require_finite
 from keras_audio_vae.layers.quantizers.usage import Usage
 from keras_audio_vae.layers.quantizers.vector import as_weights
 from keras_audio_vae.layers.replicas import replica_sum
 
+MOST_CODES = 2**24  # of a group: codes are int32, and a count of each is kept
 SLACK = 1e-3  # how far the bounded values reach beyond the outermost level, which could not be reached otherwise
 
 
@@ -66,6 +67,8 @@ class FiniteScalarQuantizer(keras.layers.Layer):
             raise ValueError(
                 f"levels must be numbers from 2 and num_codebooks at least 1, not {levels} and {num_codebooks}."
             )
+        if math.prod(levels) > MOST_CODES:
+            raise ValueError(f"levels {list(levels)} make more than {MOST_CODES} codes: use several num_codebooks.")
         self.dim, self.levels, self.num_codebooks, self.seed = dim, tuple(levels), num_codebooks, seed
         width = num_codebooks * len(self.levels)
         self.projection_in = self.projection_out = None
@@ -97,8 +100,11 @@ class FiniteScalarQuantizer(keras.layers.Layer):
             Vectors (with a straight-through gradient), codes, no losses, and measures.
 
         Raises:
-            tf.errors.InvalidArgumentError: In training, if the inputs are not finite; it names the layer.
+            ValueError: If the inputs have another shape or are no floats.
+            tf.errors.InvalidArgumentError: In training, if the inputs are not finite; it names the layer. XLA leaves
+                the error out.
         """
+        inputs = as_vectors(inputs, self.dim, self.name)
         bounded = self._bound(inputs)
         rounded = tf.round(bounded)
         codes = self._number(rounded)
@@ -119,7 +125,7 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         Returns:
             int32 [batch, frames, codebooks].
         """
-        return self._number(tf.round(self._bound(tf.cast(inputs, tf.float32))))
+        return self._number(tf.round(self._bound(as_vectors(inputs, self.dim, self.name))))
 
     def decode(self, codes: tf.Tensor) -> tf.Tensor:
         """The vectors of codes.
@@ -130,6 +136,7 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         Returns:
             float32 [batch, frames, dim].
         """
+        codes = as_columns(codes, self.num_codebooks, self.num_codebooks, self.name)
         levels, places = self._levels_and_places()
         digits = codes[..., tf.newaxis] // places % levels
         rounded = tf.cast(digits - levels // 2, tf.float32)

@@ -14,7 +14,8 @@ class Tokens(NamedTuple):
     """The vectors of a batch in a row.
 
     Attributes:
-        values: float32 [tokens, dim], those of this replica; 0 throughout if they are not finite on some replica.
+        values: float32 [tokens, dim], those of this replica; 0 where they do not count, and throughout if they are not
+            finite on some replica.
         weights: float32 [tokens], 1 for those that count, 0 for padding and for a batch that is not finite.
         counts: int64 [replicas], how many count on each replica; the same on every replica.
         finite: bool scalar, whether all are finite on every replica.
@@ -90,7 +91,7 @@ def as_tokens(vectors: tf.Tensor, weights: tf.Tensor, source: tf.Tensor | None =
 
     Args:
         vectors: float32 [batch, frames, dim]; their gradient is stopped.
-        weights: float32 [batch, frames], 1 or 0.
+        weights: float32 [batch, frames], 1 or 0. What padding holds does not matter, be it NaN.
         source: What the vectors were made of, where that may hide what is not finite.
 
     Returns:
@@ -101,9 +102,10 @@ def as_tokens(vectors: tf.Tensor, weights: tf.Tensor, source: tf.Tensor | None =
         >>> float(tokens.total), tokens.draw(4, tf.constant([0, 1]))[0].shape
         (10.0, TensorShape([4, 3]))
     """
-    values, weights = tf.reshape(tf.stop_gradient(vectors), [-1, vectors.shape[-1]]), tf.reshape(weights, [-1])
+    values, weights = counted_rows(tf.stop_gradient(vectors), weights), tf.reshape(weights, [-1])
     place, replicas = replica_place()
-    finite = tf.reduce_all(tf.math.is_finite(values if source is None else source))
+    judged = values if source is None else counted_rows(source, weights)
+    finite = tf.reduce_all(tf.math.is_finite(tf.reduce_sum(tf.square(judged), axis=-1)))  # squares overflow first
     counts, broken = replica_sum(
         [tf.one_hot(place, replicas) * tf.reduce_sum(weights), 1.0 - tf.cast(finite, tf.float32)]
     )
@@ -112,15 +114,72 @@ def as_tokens(vectors: tf.Tensor, weights: tf.Tensor, source: tf.Tensor | None =
     return tokens.restricted(finite)
 
 
+def counted_rows(vectors: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Vectors in a row, zeros where they do not count: [batch, frames, dim] -> [tokens, dim].
+
+    Zero times infinity is not zero: what does not count has to go before it is weighted.
+
+    Example:
+        >>> counted_rows(tf.constant([[[1.0], [float("inf")]]]), tf.constant([[1.0, 0.0]])).numpy().ravel()
+        array([1., 0.], dtype=float32)
+    """
+    rows = tf.reshape(vectors, [-1, vectors.shape[-1]])
+    return tf.where(tf.reshape(weights, [-1, 1]) > 0.0, rows, 0.0)
+
+
+def as_vectors(inputs: tf.Tensor, dim: int, name: str) -> tf.Tensor:
+    """What a quantizer is given, as it computes with it.
+
+    Args:
+        inputs: [batch, frames, dim] of any float type.
+        dim: The quantizer's.
+        name: Its name, for the message.
+
+    Returns:
+        float32 [batch, frames, dim].
+
+    Raises:
+        ValueError: If the rank, the last dimension or the type is another.
+
+    Example:
+        >>> as_vectors(tf.ones([2, 5, 3]), dim=4, name="codes")
+        Traceback (most recent call last):
+        ValueError: Quantizer codes takes floats [batch, frames, 4], not float32 (2, 5, 3).
+    """
+    inputs = tf.convert_to_tensor(inputs)
+    if inputs.shape.rank != 3 or inputs.shape[-1] not in (None, dim) or not inputs.dtype.is_floating:
+        raise ValueError(
+            f"Quantizer {name} takes floats [batch, frames, {dim}], not {inputs.dtype.name} {tuple(inputs.shape)}."
+        )
+    return tf.cast(inputs, tf.float32)
+
+
+def as_columns(codes: tf.Tensor, least: int, most: int, name: str) -> tf.Tensor:
+    """What a quantizer decodes: codes [batch, frames, columns] with `least` to `most` columns, a ValueError otherwise.
+
+    Example:
+        >>> as_columns(tf.zeros([2, 5, 3], tf.int32), 1, 1, name="codes")
+        Traceback (most recent call last):
+        ValueError: Quantizer codes takes codes [batch, frames, 1], not (2, 5, 3).
+    """
+    codes = tf.convert_to_tensor(codes)
+    if codes.shape.rank != 3 or (codes.shape[-1] is not None and not least <= codes.shape[-1] <= most):
+        columns = f"{least}" if least == most else f"{least} to {most}"
+        raise ValueError(f"Quantizer {name} takes codes [batch, frames, {columns}], not {tuple(codes.shape)}.")
+    return codes
+
+
 def require_finite(tokens: Tokens, name: str) -> None:
-    """Raises where vectors are not finite, on every replica alike, so that none waits for another.
+    """Raises where vectors, or their squares, are not finite, on every replica alike, so that none waits for another.
+
+    XLA leaves assertions out: under it the step's losses are NaN, and the statistics have still not moved.
 
     Raises:
         tf.errors.InvalidArgumentError: It names the layer.
     """
     message = (
-        f"Quantizer {name}: {NOT_FINITE} in this training step (NaN or infinity); none of its statistics "
-        "has moved. Look at the batch and at the learning rate: the encoder before it gave these values."
+        f"Quantizer {name}: {NOT_FINITE} in this training step (NaN, infinity, or squares beyond float32); none of its "
+        "statistics has moved. Look at the batch and at the learning rate: the encoder before it gave these values."
     )
     tf.debugging.Assert(tokens.finite, [message])
 

@@ -14,7 +14,14 @@ from keras_audio_vae.layers.quantizers.nearest import nearest_codes
 from keras_audio_vae.layers.quantizers.projections import make_projections
 from keras_audio_vae.layers.quantizers.result import Quantized
 from keras_audio_vae.layers.quantizers.running import RunningMean
-from keras_audio_vae.layers.quantizers.tokens import Tokens, as_tokens, require_finite
+from keras_audio_vae.layers.quantizers.tokens import (
+    Tokens,
+    as_columns,
+    as_tokens,
+    as_vectors,
+    counted_rows,
+    require_finite,
+)
 
 CHOICES = {"update": ("ema", "gradient"), "gradient": tuple(ESTIMATORS), "commitment": ("adaptive", "constant")}
 
@@ -41,11 +48,14 @@ class Found(NamedTuple):
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
 class VectorQuantizer(keras.layers.Layer):
-    """Replaces each vector by the nearest of `codebook_size` learnt ones.
+    """Replaces each vector by the nearest of `codebook_size` learnt ones, or with `conscience` by one nearly as near.
 
-    It computes in float32 whatever the global policy. Cost: 2 * tokens * codebook_size * code_dim operations. Memory:
-    512 * codebook_size float32 for the distances, however many tokens there are (with `evenness_weight` in training
-    tokens * codebook_size), and with `kmeans_init` a state of 4 * codebook_size * code_dim float32.
+    It computes in float32 whatever the global policy (on a GPU whose TensorFlow multiplies in TF32, as it does by
+    default, distances have its 10 bits, and a token between two codes may get the other one than on a CPU).
+
+    Cost: 2 * tokens * codebook_size * code_dim operations. Memory: 512 * codebook_size float32 for the distances,
+    however many tokens there are (with `evenness_weight` in training tokens * codebook_size), and with `kmeans_init` a
+    state of 4 * codebook_size * code_dim float32.
 
     Its measures: "perplexity" and "usage" (share of the codes that were chosen) of about the last hundred steps;
     "error", the squared error of this batch over the variance of what the codebook was given; "commitment_weight", by
@@ -66,8 +76,8 @@ class VectorQuantizer(keras.layers.Layer):
             hundred steps, which the encoder needs to change much; at 0.999 the codes lag behind it.
         kmeans_init: Whether the codes begin at the centres of the first 4 * K tokens (k-means++ and Lloyd's
             iterations), as in SoundStream, arXiv 2107.03312. Until then, for the first steps of training, vectors pass
-            unchanged and cost nothing. Otherwise codes begin at random, far from the tokens: a few take them all, and
-            the rest has to be restarted.
+            as they are (through the linear maps of `code_dim`), cost nothing, and their codes say nothing. Otherwise
+            codes begin at random, far from the tokens: a few take them all, and the rest has to be restarted.
         code_dim: Dimensions in which codes are compared, behind a learnt linear map and before one back (factorised
             codes: Yu et al., arXiv 2110.04627; 8 in DAC, arXiv 2306.06546): few dimensions are filled more evenly, and
             more codes are used. None compares the vectors themselves.
@@ -183,12 +193,14 @@ class VectorQuantizer(keras.layers.Layer):
             training: Whether the codes move.
 
         Returns:
-            Vectors, codes, losses and measures. In evaluation the vectors are those of `decode(codes)`.
+            Vectors, codes, losses and measures. Once codes are placed, the vectors are those of `decode(codes)`.
 
         Raises:
+            ValueError: If the inputs have another shape or are no floats.
             tf.errors.InvalidArgumentError: In training, if the inputs are not finite; it names the layer, and nothing
-                has moved.
+                has moved. XLA leaves the error out, not the rest.
         """
+        inputs = as_vectors(inputs, self.dim, self.name)
         weights = as_weights(inputs, mask)
         encodings = self.project_in(inputs)
         found = self.find(encodings, weights, training)
@@ -205,8 +217,8 @@ class VectorQuantizer(keras.layers.Layer):
         Returns:
             int32 [batch, frames, 1].
         """
-        encodings = self.project_in(tf.cast(inputs, tf.float32))
-        codes = self._choose(tf.reshape(encodings, [-1, self.code_dim]), self.codebook.values(), self.codebook.shares)
+        encodings = self.project_in(as_vectors(inputs, self.dim, self.name))
+        codes = self._choose(tf.reshape(encodings, [-1, self.code_dim]), self.codebook.values())
         return tf.reshape(codes, tf.concat([tf.shape(encodings)[:2], [1]], 0))
 
     def decode(self, codes: tf.Tensor) -> tf.Tensor:
@@ -218,6 +230,7 @@ class VectorQuantizer(keras.layers.Layer):
         Returns:
             float32 [batch, frames, dim].
         """
+        codes = as_columns(codes, 1, 1, self.name)
         return self.project_out(tf.gather(self.codebook.values(), codes[..., 0]))
 
     def project_in(self, vectors: tf.Tensor) -> tf.Tensor:
@@ -252,7 +265,7 @@ class VectorQuantizer(keras.layers.Layer):
         ready = tf.constant(True) if placed is None else placed.ready
         counted = tokens.restricted(ready)
         rows = tf.reshape(encodings, [-1, self.code_dim])
-        codes = self._choose(rows, codebook, self.codebook.shares if placed is None else placed.shares)
+        codes = self._choose(rows, codebook)
         chosen = look_up(codebook, codes)
         batch_variance, own_variance = self._variances(tokens, learning)
         scale = tf.ones([])
@@ -276,15 +289,16 @@ class VectorQuantizer(keras.layers.Layer):
         return Found(
             tf.reshape(tf.stop_gradient(tf.where(ready, chosen, rows)), shape),
             tf.reshape(codes, shape[:2]),
-            self._terms(rows, chosen, codebook, counted, scale, temperature),
+            self._terms(counted_rows(encodings, weights), chosen, codebook, counted, scale, temperature),
             {name: tf.stop_gradient(value) for name, value in measures.items()},
             ready,
             own_variance,
         )
 
-    def _choose(self, rows: tf.Tensor, codebook: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+    def _choose(self, rows: tf.Tensor, codebook: tf.Tensor) -> tf.Tensor:
         """The code of each token: the nearest, or one nearly as near that is used less."""
-        return nearest_codes(rows, codebook, self.conscience.handicaps(shares) if self.conscience.strength else None)
+        handicaps = self.conscience.handicaps(self.codebook.shares) if self.conscience.strength else None
+        return nearest_codes(rows, codebook, handicaps)
 
     def _terms(
         self,
@@ -334,6 +348,8 @@ def _check(config: dict) -> None:
     for name in ("codebook_size", "dim", "code_dim"):
         if config[name] is not None and config[name] < 1:
             raise ValueError(f"{name} must be at least 1, not {config[name]}.")
+    if (config["code_dim"] or 0) > config["dim"]:
+        raise ValueError(f"code_dim must be at most dim, {config['dim']}, not {config['code_dim']}.")
     for name in ("ema_decay", "restart_threshold"):
         if not 0.0 <= config[name] < 1.0:
             raise ValueError(f"{name} must be at least 0 and below 1, not {config[name]}.")

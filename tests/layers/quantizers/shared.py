@@ -8,12 +8,14 @@ import tensorflow as tf
 
 STEPS, ROWS, FRAMES, DIM = 14, 8, 6, 4
 CASES = {
-    "ema": {"codebook_size": 12, "evenness_weight": 0.1, "ema_decay": 0.8, "restart_threshold": 0.5},
+    "ema": {
+        "codebook_size": 12, "evenness_weight": 0.1, "ema_decay": 0.8, "restart_threshold": 0.5, "conscience": 2.0,
+    },
     "gradient": {
         "codebook_size": 12, "update": "gradient", "code_dim": 3, "normalize": True, "gradient": "rotation",
         "evenness_weight": 0.1, "ema_decay": 0.8, "restart_threshold": 0.5,
     },
-    "residual": {"codebook_size": 8, "num_codebooks": 2, "quantizer_dropout": 0.5},
+    "residual": {"codebook_size": (4, 8), "num_codebooks": 2, "quantizer_dropout": 0.5, "conscience": 2.0},
 }  # fmt: skip
 
 

@@ -149,3 +149,20 @@ def test_all_codebooks_serve_in_evaluation(dropping):
 def test_wrong_arguments_are_named(wrong, message):
     with pytest.raises(ValueError, match=message):
         ResidualVectorQuantizer(**{"num_codebooks": 2, "codebook_size": 8, "dim": 4, **wrong})
+
+
+def test_codebooks_have_the_sizes_that_are_given_and_the_last_for_all_that_follow():
+    quantizer = ResidualVectorQuantizer(4, (4, 8), dim=3, kmeans_init=False)
+    assert quantizer.codebook_sizes == (4, 8, 8, 8)
+    assert ResidualVectorQuantizer.from_config(quantizer.get_config()).codebook_sizes == (4, 8, 8, 8)
+    codes = quantizer.encode(tf.random.stateless_normal([2, 50, 3], [0, 1])).numpy()
+    assert (codes.max(axis=(0, 1)) < [4, 8, 8, 8]).all()
+    with pytest.raises(ValueError, match=r"one number, or up to num_codebooks = 1, not \[4, 8\]"):
+        ResidualVectorQuantizer(1, (4, 8), dim=3)
+
+
+def test_a_frozen_quantizer_drops_nothing():
+    quantizer = trained(quantizer_dropout=1.0)
+    quantizer.trainable = False
+    inputs = noise(6, 20, quantizer.dim, seed=9)
+    np.testing.assert_array_equal(quantizer(inputs, training=True).vectors, quantizer(inputs).vectors)

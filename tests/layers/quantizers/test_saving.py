@@ -9,7 +9,7 @@ from keras_audio_vae.layers import FiniteScalarQuantizer, ResidualVectorQuantize
 
 INPUTS = np.random.default_rng(4).normal(size=[6, 20, 4]).astype(np.float32)
 EVERY = {
-    "ema": lambda: VectorQuantizer(8, 4, ema_decay=0.9, commitment_weight=1.0, seed=3),
+    "ema": lambda: VectorQuantizer(8, 4, ema_decay=0.9, commitment_weight=1.0, conscience=2.0, seed=3),
     "gradient": lambda: VectorQuantizer(
         8, 4, update="gradient", normalize=True, evenness_weight=0.1, kmeans_init=False
     ),

@@ -298,3 +298,41 @@ def test_wrong_arguments_are_named(wrong):
     [name] = wrong
     with pytest.raises(ValueError, match=name):
         VectorQuantizer(**{"codebook_size": 8, "dim": 4, **wrong})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e20])
+def test_what_padding_holds_does_not_matter(value):
+    """Also what overflows when it is squared: zero times infinity is not zero."""
+    results = []
+    for filling in (0.0, value):
+        quantizer = VectorQuantizer(8, 4, conscience=1.0, evenness_weight=0.1, ema_decay=0.5)
+        inputs = np.random.default_rng(3).normal(size=[4, 20, 4]).astype(np.float32)
+        mask = np.ones([4, 20], np.float32)
+        mask[2:, 10:] = 0.0
+        inputs[mask == 0.0] = filling
+        losses = [quantizer(inputs, mask=mask, training=True).losses for _ in range(3)][-1]
+        results.append([*losses.values(), *quantizer.get_weights()])
+    for clean, dirty in zip(*results, strict=True):
+        np.testing.assert_array_equal(clean, dirty)
+
+
+def test_squares_beyond_float32_are_refused_and_move_nothing():
+    quantizer = VectorQuantizer(8, 4, conscience=1.0)
+    before = quantizer.get_weights()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="squares beyond float32"):
+        quantizer(np.full([1, 3, 4], 1e20, np.float32), training=True)
+    for left, right in zip(before, quantizer.get_weights(), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize("shape, dtype", [((2, 5, 3), "float32"), ((5, 4), "float32"), ((2, 5, 4), "int32")])
+def test_what_are_no_vectors_of_its_dimension_is_refused(shape, dtype):
+    quantizer = VectorQuantizer(8, 4, name="book")
+    for method in (quantizer, quantizer.encode):
+        with pytest.raises(ValueError, match=r"book takes floats \[batch, frames, 4\]"):
+            method(np.ones(shape, dtype))
+
+
+def test_codes_of_more_codebooks_than_it_has_are_refused():
+    with pytest.raises(ValueError, match=r"codes \[batch, frames, 1\], not \(2, 5, 3\)"):
+        VectorQuantizer(8, 4).decode(np.zeros([2, 5, 3], np.int32))
