@@ -52,6 +52,7 @@ setup(
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.8",
+            "scikit-learn>=1.4",
         ],
     },
     entry_points={

@@ -8,11 +8,12 @@ Example:
 
 from keras_audio_vae import audio, datasets, frontends, layers, losses, metrics, models, serving, training
 from keras_audio_vae.errors import UserError
-from keras_audio_vae.models import VAE, VQVAE
+from keras_audio_vae.models import HVAE, VAE, VQVAE
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "HVAE",
     "VAE",
     "VQVAE",
     "UserError",

@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 from trainers import flags
 from trainers.flags import FlagSet, flag
 
-FAMILIES = ("vae", "vqvae")
+FAMILIES = ("vae", "hvae", "vqvae")
 MODEL_GROUPS = ("model", "codes", "loss")
 MODEL_FIELDS_ELSEWHERE = ("sample_rate", "channels", "clipnorm", "seed")
 
@@ -202,6 +202,63 @@ class VAESettings(FitSettings):
 
 
 @dataclasses.dataclass(frozen=True)
+class HVAESettings(FitSettings):
+    """The settings of a `kav.models.HVAE` and its run.
+
+    Example:
+        >>> HVAESettings().model_arguments()["top_stride"]
+        5
+    """
+
+    model: str = flag("hvae", "model", "family of the model", choices=FAMILIES)
+    top_dim: int = flag(32, "model", "size of a latent vector of the top level", least=1)
+    top_stride: int = flag(5, "model", "latent frames of the bottom level per frame of the top", least=1)
+    top_width: int = flag(128, "model", "channels of the layers between the levels", least=1)
+    top_depth: int = flag(2, "model", "residual blocks of either way between the levels", least=0)
+    top_prior: str = flag(
+        "normal", "model", "N(0, I), or a mixture of the posteriors of learnt pseudo-inputs", choices=("normal", "vamp")
+    )
+    vamp_components: int = flag(64, "model", "pseudo-inputs of top_prior=vamp", least=1)
+
+    coarse_weight: float = flag(
+        0.5, "loss", "weight of a coarse spectrogram read off the top alone; 0 = no such term", least=0.0
+    )
+    coarse_bands: int = flag(32, "loss", "mel bands of that spectrogram", least=1)
+    rate_control: str = flag(
+        "target",
+        "loss",
+        "how the KL of either level is weighted",
+        choices=("target", "constant", "linear", "cyclical", "free_bits"),
+    )
+    beta: float = flag(
+        0.001, "loss", "weight of the bottom's KL; where it begins with rate_control=target", unit="loss/nat", least=0.0
+    )
+    target_bps: float = flag(2700.0, "loss", "bottom's rate to hold, rate_control=target", unit="bits/s", least=0.0)
+    free_bits: float = flag(0.1, "loss", "KL per dimension of the bottom that costs nothing", unit="nats", least=0.0)
+    top_beta: float = flag(
+        0.0002,
+        "loss",
+        "weight of the top's KL; beta / top_stride makes a bit cost the same",
+        unit="loss/nat",
+        least=0.0,
+    )
+    top_target_bps: float = flag(300.0, "loss", "top's rate to hold, rate_control=target", unit="bits/s", least=0.0)
+    top_free_bits: float = flag(0.1, "loss", "KL per dimension of the top that costs nothing", unit="nats", least=0.0)
+    warmup_steps: int = flag(
+        1000, "loss", "linear: steps to full beta; cyclical: period; and see warmup_order", unit="steps", least=1
+    )
+    warmup_order: str = flag(
+        "together",
+        "loss",
+        "the level whose KL is charged first; the other's is free for warmup_steps",
+        choices=("together", "top", "bottom"),
+    )
+    mean_share: float = flag(
+        0.25, "loss", "share of the chunks decoded from the posteriors' means, as in use", least=0.0, most=1.0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class VQVAESettings(FitSettings):
     """The settings of a `kav.models.VQVAE` and its run.
 
@@ -243,4 +300,4 @@ class VQVAESettings(FitSettings):
     commitment_weight: float = flag(0.25, "loss", "weight of what keeps the encoder near its codes", least=0.0)
 
 
-_SETTINGS = {"vae": VAESettings, "vqvae": VQVAESettings}
+_SETTINGS = {"vae": VAESettings, "hvae": HVAESettings, "vqvae": VQVAESettings}

@@ -10,6 +10,17 @@ LOG_VARIANCE_LIMIT = 8.0  # standard deviations between e^-4 and e^4: neither a 
 INITIAL_LOG_VARIANCE = -4.0  # 0.14 of the prior's deviation: little noise, so that the decoder finds the latents
 
 
+def limited_deviation(log_variance: tf.Tensor) -> tf.Tensor:
+    """The standard deviation of a log variance that is limited smoothly to +-`LOG_VARIANCE_LIMIT`.
+
+    Example:
+        >>> [round(float(limited_deviation(tf.constant(value))), 3) for value in (-1e6, 0.0, 1e6)]
+        [0.018, 1.0, 54.598]
+    """
+    limited = LOG_VARIANCE_LIMIT * tf.tanh(log_variance / LOG_VARIANCE_LIMIT)
+    return tf.exp(0.5 * limited)
+
+
 @keras.saving.register_keras_serializable("keras_audio_vae")
 class GaussianHead(keras.layers.Layer):
     """Mean and standard deviation of the latents' posterior, float32.
@@ -76,8 +87,7 @@ class GaussianHead(keras.layers.Layer):
         mean = self.mean(inputs, skip)
         if self.normalization is not None:
             mean = self.gamma * self.normalization(mean, sounding, training=training)
-        limited = LOG_VARIANCE_LIMIT * tf.tanh(self.log_variance(inputs) / LOG_VARIANCE_LIMIT)
-        return mean, tf.exp(0.5 * limited)
+        return mean, limited_deviation(self.log_variance(inputs))
 
     def get_config(self) -> dict:
         """The constructor's arguments as JSON values."""

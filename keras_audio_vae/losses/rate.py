@@ -41,6 +41,7 @@ class RateControl(keras.layers.Layer):
         warmup_steps: Length of the ramp, or of a cycle.
         free_bits: Nats per dimension and frame, averaged over batch and frames, that cost nothing.
         frames_per_second: Latent frames per second, to translate nats per frame into bits per second.
+        start_step: Steps in which the KL costs nothing, before the method begins as if training did.
         **kwargs: Those of `keras.layers.Layer`.
 
     Raises:
@@ -70,6 +71,7 @@ class RateControl(keras.layers.Layer):
         warmup_steps: int = 1000,
         free_bits: float = 0.1,
         frames_per_second: float = 35.0,
+        start_step: int = 0,
         **kwargs,
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -79,6 +81,7 @@ class RateControl(keras.layers.Layer):
             raise ValueError(f"rate_control='target' needs beta and target_bps above 0, not {beta} and {target_bps}.")
         self.method, self.beta, self.target_bps = method, beta, target_bps
         self.warmup_steps, self.free_bits, self.frames_per_second = warmup_steps, free_bits, frames_per_second
+        self.start_step = start_step
         if method == "target":
             self.log_weight = self.add_weight(
                 name="log_weight",
@@ -96,10 +99,16 @@ class RateControl(keras.layers.Layer):
     @property
     def ramp_steps(self) -> int:
         """Steps until the KL has first had its full weight; 0 for a method that does not begin without it."""
-        return self.warmup_steps if self.method in ("linear", "cyclical") else 0
+        return self.start_step + (self.warmup_steps if self.method in ("linear", "cyclical") else 0)
 
     def weight(self, step) -> tf.Tensor:
         """The KL's weight at a step: float32 scalar."""
+        if not self.start_step:
+            return self._weight(step)
+        return tf.where(step < self.start_step, 0.0, self._weight(step - self.start_step))
+
+    def _weight(self, step) -> tf.Tensor:
+        """The weight, so many steps after the start."""
         progress = tf.cast(step, tf.float32) / self.warmup_steps
         if self.method == "target":
             return tf.exp(tf.convert_to_tensor(self.log_weight))
@@ -125,15 +134,16 @@ class RateControl(keras.layers.Layer):
             per_dimension = tf.where(spends, per_dimension, self.free_bits)
         return self.weight(step) * tf.reduce_sum(per_dimension)
 
-    def update(self, kl: tf.Tensor) -> None:
+    def update(self, kl: tf.Tensor, weight: tf.Tensor | float = 1.0) -> None:
         """After a training step with method "target": moves the weight towards the target rate.
 
         Args:
             kl: float32 scalar, nats per frame, mean over the global batch.
+            weight: The weight that the step had. With 0, before the start, there is nothing to learn from its rate.
         """
         if self.method == "target":
             error = tf.clip_by_value(self.bits_per_second(kl) / self.target_bps - 1.0, -1.0, 1.0)
-            self.log_weight.assign_add(CONTROL_GAIN * error)
+            self.log_weight.assign_add(CONTROL_GAIN * tf.where(weight > 0.0, error, 0.0))
 
     def get_config(self) -> dict:
         """The constructor's arguments as JSON values."""
@@ -145,4 +155,5 @@ class RateControl(keras.layers.Layer):
             "warmup_steps": self.warmup_steps,
             "free_bits": self.free_bits,
             "frames_per_second": self.frames_per_second,
+            "start_step": self.start_step,
         }

@@ -28,7 +28,7 @@ from keras_audio_vae.metrics.reconstruction import (
 )
 from keras_audio_vae.metrics.report import Report
 from keras_audio_vae.metrics.statistics import Summary, summarize
-from keras_audio_vae.metrics.use import CodeUse, LatentUse
+from keras_audio_vae.metrics.use import CodeUse, LatentUse, LevelUse
 
 __all__ = [
     "ACTIVE_VARIANCE",
@@ -38,6 +38,7 @@ __all__ = [
     "CodeUse",
     "EvaluatedModel",
     "LatentUse",
+    "LevelUse",
     "Measure",
     "Pair",
     "Report",

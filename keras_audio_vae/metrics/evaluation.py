@@ -4,20 +4,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import tensorflow as tf
 
 from keras_audio_vae.errors import UserError
 from keras_audio_vae.metrics.baselines import BASELINES, Baseline
 from keras_audio_vae.metrics.latents import fit_frames
 from keras_audio_vae.metrics.reconstruction import MEASURES, Measure
-from keras_audio_vae.metrics.report import RECONSTRUCTION, SHUFFLED, Report
-from keras_audio_vae.metrics.use import watch_for
+from keras_audio_vae.metrics.report import RECONSTRUCTION, Report
+from keras_audio_vae.metrics.use import SHUFFLED
+from keras_audio_vae.metrics.watches import watch_for
 
 
 class EvaluatedModel(Protocol):
     """What `evaluate` asks of a model; arrays or tensors, float32, with the batch first.
 
     Beside what stands here, a model of Gaussian latents has `kl_per_dimension` ([1, samples, channels] -> nats [1,
-    frames, latent_dim]), and one of codes `codebook_sizes`; its latents are int32 [1, frames, codebooks].
+    frames, latent_dim]), and one of codes `codebook_sizes`; its latents are int32 [1, frames, codebooks]. Of a model of
+    several levels, latents are a NamedTuple of such arrays, the slowest first, and so is what `kl_per_dimension` and
+    `innovations` give.
 
     Example:
         >>> class Copy:
@@ -108,7 +112,7 @@ class _Evaluation:
         self.watch = watch_for(model)
         self.names: list[str] = []
         self.samples = 0
-        self.latents: list[np.ndarray] = []  # of each recording, [frames, latent_dim] or codes [frames, codebooks]
+        self.latents: list[Any] = []  # of each recording, [frames, latent_dim] or codes, or a NamedTuple of such levels
         self.values: dict[str, dict[str, list[float]]] = {}
 
     def add(self, name: str, waveform: np.ndarray) -> None:
@@ -119,7 +123,8 @@ class _Evaluation:
             self._measure(baseline, waveform, function(waveform, self.model.sample_rate))
         for measure, value in self.watch.add(batch).items():
             self._note(RECONSTRUCTION, measure, float(_finite([value], name)))
-        self.latents.append(_finite(self.model.encode(batch), name).astype(self.watch.dtype))
+        latents = self.model.encode(batch)
+        self.latents.append(tf.nest.map_structure(lambda level: _finite(level, name).astype(self.watch.dtype), latents))
         self.names.append(name)
         self.samples += len(waveform)
         if len(self.names) == 1:
@@ -132,22 +137,26 @@ class _Evaluation:
         if len(self.names) > 1:
             self._measure_shuffled(0, self.first, int(self.generator.integers(1, len(self.names))))
         directions = {m.name: f"{'higher' if m.higher_is_better else 'lower'} is better" for m in self.measures}
-        order = [row for row in (RECONSTRUCTION, SHUFFLED, *self.baselines) if row in self.values]
+        shuffled = [row for row in self.values if row not in (RECONSTRUCTION, *self.baselines)]
         return Report(
             recordings=tuple(self.names),
             seconds=self.samples / self.model.sample_rate,
             sample_rate=self.model.sample_rate,
             directions={**directions, **self.watch.directions},
-            values={row: self.values[row] for row in order},
-            latents=self.watch.use(self.latents, self._shuffled_rise()),
+            values={row: self.values[row] for row in (RECONSTRUCTION, *shuffled, *self.baselines)},
+            latents=self.watch.use(self.latents, {row: self._rise(row) for row in shuffled}),
             title=title,
         )
 
     def _measure_shuffled(self, recording: int, waveform: np.ndarray, other: int) -> None:
         """Measures what the decoder makes of another recording's latents where this recording was asked for."""
-        latents = fit_frames(self.latents[other], len(self.latents[recording]))
-        estimate = self.model.decode(latents[np.newaxis], len(waveform))
-        self._measure(SHUFFLED, waveform, _finite(estimate, self.names[recording]), position=recording)
+        own = self.latents[recording]
+        others = tf.nest.map_structure(lambda level, mine: fit_frames(level, len(mine)), self.latents[other], own)
+        for row, latents in shuffles(own, others).items():
+            estimate = self.model.decode(tf.nest.map_structure(lambda level: level[np.newaxis], latents), len(waveform))
+            self._measure(row, waveform, _finite(estimate, self.names[recording]), position=recording)
+        for (row, measure), value in self.watch.add_shuffled(waveform[np.newaxis], others).items():
+            self._note(row, measure, value, position=recording)
 
     def _measure(self, row: str, original: np.ndarray, estimate: np.ndarray, position: int | None = None) -> None:
         for measure in self.measures:
@@ -158,16 +167,27 @@ class _Evaluation:
         figures = self.values.setdefault(row, {}).setdefault(measure, [])
         figures.insert(len(figures) if position is None else position, value)
 
-    def _shuffled_rise(self) -> dict[str, float]:
-        """Returns, for every distance, the mean with other latents over the mean with the right ones."""
-        if SHUFFLED not in self.values:
-            return {}
-        means = {row: {m: float(np.mean(v)) for m, v in self.values[row].items()} for row in (RECONSTRUCTION, SHUFFLED)}
-        return {
-            measure.name: means[SHUFFLED][measure.name] / max(means[RECONSTRUCTION][measure.name], 1e-12)
-            for measure in self.measures
-            if not measure.higher_is_better
-        }
+    def _rise(self, row: str) -> dict[str, float]:
+        """Returns, for every distance, the mean of a row of other latents over the mean with the right ones."""
+        means = {r: {m: float(np.mean(v)) for m, v in self.values[r].items()} for r in (RECONSTRUCTION, row)}
+        distances = {measure.name for measure in self.measures if not measure.higher_is_better}
+        kept = [name for name in means[row] if name in distances or name in self.watch.directions]
+        return {name: means[row][name] / max(means[RECONSTRUCTION][name], 1e-12) for name in kept}
+
+
+def shuffles(own: Any, others: Any) -> dict[str, Any]:
+    """Latents in which another recording has a part, by the name of their row: all of them, then each level alone.
+
+    Args:
+        own: The recording's latents: an array, or a NamedTuple of arrays.
+        others: Another recording's, with as many frames.
+
+    Example:
+        >>> list(shuffles(np.zeros([3, 2]), np.ones([3, 2])))
+        ['shuffled latents']
+    """
+    levels = {f"shuffled {name}": own._replace(**{name: getattr(others, name)}) for name in getattr(own, "_fields", ())}
+    return {SHUFFLED: others, **levels}
 
 
 def _finite(output: Any, name: str) -> np.ndarray:

@@ -10,13 +10,10 @@ import numpy as np
 
 from keras_audio_vae.files import write_text
 from keras_audio_vae.metrics.statistics import Summary, summarize
-from keras_audio_vae.metrics.use import Use
+from keras_audio_vae.metrics.use import SHUFFLED, Use, rise_lines
 
 RECONSTRUCTION = "reconstruction"
 """Name of the row that holds the model's own figures."""
-
-SHUFFLED = "shuffled latents"
-"""Name of the row in which every recording is decoded from another recording's latents."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Report:
         sample_rate: Samples per second at which they were compared, Hz.
         directions: By the name of a measure, "lower is better", "higher is better", or what else is to be known of it.
         values: values[row][measure] holds one figure per recording; not every row has every measure.
-        latents: What the latents are used for: `LatentUse` or `CodeUse`.
+        latents: What the latents are used for: `LatentUse`, `LevelUse` or `CodeUse`.
         title: What the recordings are, or nothing.
 
     Example:
@@ -127,9 +124,8 @@ class Report:
 
     def _latent_lines(self) -> list[str]:
         """Returns the lines below the table."""
-        rises = [f"{measure} x{rise:.2f}" for measure, rise in self.latents.shuffled_rise.items()]
-        rises = rises or ["not measured: it takes two recordings"]
-        shuffled = [("" if line else SHUFFLED, rise) for line, rise in enumerate(rises)]
+        rises = rise_lines(self.latents.shuffled_rise) or [("", "not measured: it takes two recordings")]
+        shuffled = [(SHUFFLED, rises[0][1]), *rises[1:]]
         return [f"{title:20}{text}" for title, text in (*self.latents.lines(), *shuffled)]
 
 

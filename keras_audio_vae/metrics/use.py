@@ -1,23 +1,16 @@
-"""What the latents of an evaluation are used for, by the kind of latents: Gaussian vectors or codes."""
+"""What the latents of an evaluation are used for, by their kind: Gaussian vectors, two levels of them, or codes."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Protocol
-
-import numpy as np
+from typing import Any, Protocol
 
 from keras_audio_vae.losses.rate import bits_per_second
-from keras_audio_vae.metrics.codes import (
-    code_histogram,
-    code_usage,
-    entropy_bits_per_second,
-    nominal_bits_per_second,
-    perplexity,
-)
-from keras_audio_vae.metrics.latents import active_units, kl_nats_per_frame
 
 KL = "KL (nats per latent frame)"
 RATE = "rate (bits/s)"
+
+SHUFFLED = "shuffled latents"
+"""Name of the row in which every recording is decoded from another recording's latents."""
 
 
 class Use(Protocol):
@@ -70,9 +63,19 @@ class LatentUse:
         """Number of latent dimensions."""
         return len(self.kl_per_dimension)
 
+    @property
+    def active_share(self) -> float:
+        """Share of the dimensions that are active."""
+        return self.active_units / self.dimensions
+
+    @property
+    def rate_bps(self) -> float:
+        """Bits per second that the mean KL stands for."""
+        return bits_per_second(sum(self.kl_per_dimension), self.frames_per_second)
+
     def lines(self) -> list[tuple[str, str]]:
         """How many dimensions there are, and how many are used."""
-        share = f"{self.active_units / self.dimensions:.0%}".replace("%", " %")
+        share = f"{100 * self.active_share:.0f} %"
         return [
             ("latents", f"{self.dimensions} dimensions at {self.frames_per_second:.1f} frames per second"),
             ("active units", f"{self.active_units} of {self.dimensions} ({share})"),
@@ -81,6 +84,77 @@ class LatentUse:
     def to_dict(self) -> dict[str, Any]:
         """All figures as JSON values."""
         return {"dimensions": self.dimensions, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class LevelUse:
+    """What each of several levels of Gaussian latents carries.
+
+    Attributes:
+        levels: By name, the slowest level first. `shuffled_rise` of a level is that with this level alone taken from
+            another recording, and says too how much more the other level then costs. `active_units` are those whose
+            innovation varies: what the level above tells is left out.
+        shuffled_rise: See `Use`; with all levels of another recording.
+
+    Example:
+        >>> top, bottom = LatentUse(7.0, (2.0, 0.0), 1), LatentUse(35.0, (0.4, 0.4), 2, {"mel distance": 3.0})
+        >>> use = LevelUse({"top": top, "bottom": bottom})
+        >>> [round(share, 2) for share in use.shares.values()]
+        [0.33, 0.67]
+        >>> for title, text in use.lines():
+        ...     print(f"{title or '...':8}{text}")
+        top     1 of 2 dimensions active (50 %), 7.0 frames per second
+        ...     1.00 nats per dimension, 20 bits/s, 33 % of the rate
+        bottom  2 of 2 dimensions active (100 %), 35.0 frames per second
+        ...     0.40 nats per dimension, 40 bits/s, 67 % of the rate
+        ...     shuffled alone: mel distance x3.00
+    """
+
+    levels: Mapping[str, LatentUse]
+    shuffled_rise: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def frames_per_second(self) -> float:
+        """Latent frames per second of the slowest level."""
+        return next(iter(self.levels.values())).frames_per_second
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of each level in the rate."""
+        total = sum(level.rate_bps for level in self.levels.values())
+        return {name: level.rate_bps / max(total, 1e-12) for name, level in self.levels.items()}
+
+    def lines(self) -> list[tuple[str, str]]:
+        """How much of each level is used, what it costs, and what is lost without it."""
+        lines = []
+        for name, level in self.levels.items():
+            active = f"{level.active_units} of {level.dimensions} dimensions active ({100 * level.active_share:.0f} %)"
+            nats = sum(level.kl_per_dimension) / level.dimensions
+            share = f"{100 * self.shares[name]:.0f} % of the rate"
+            lines += [
+                (name, f"{active}, {level.frames_per_second:.1f} frames per second"),
+                ("", f"{nats:.2f} nats per dimension, {level.rate_bps:.0f} bits/s, {share}"),
+                *((title, f"shuffled alone: {text}") for title, text in rise_lines(level.shuffled_rise)),
+            ]
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as JSON values."""
+        levels = {
+            name: {**level.to_dict(), "rate_bps": level.rate_bps, "share": self.shares[name]}
+            for name, level in self.levels.items()
+        }
+        return {"levels": levels, "shuffled_rise": dict(self.shuffled_rise)}
+
+
+def rise_lines(shuffled_rise: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Lines that say how many times larger each figure is with another recording's latents; none of nothing.
+
+    Example:
+        >>> rise_lines({"mel distance": 2.5})
+        [('', 'mel distance x2.50')]
+    """
+    return [("", f"{measure} x{rise:.2f}") for measure, rise in shuffled_rise.items()]
 
 
 @dataclass(frozen=True)
@@ -131,64 +205,3 @@ def _range(values: list[str], unit: str) -> str:
     if len(set(values)) == 1:
         return f"{values[0]}{unit} of each codebook" if unit == " %" else f"{values[0]}{unit}"
     return f"{', '.join(values)}{unit}"
-
-
-class GaussianWatch:
-    """Gathers what Gaussian latents carry, recording by recording."""
-
-    directions: ClassVar = {KL: "", RATE: ""}
-    dtype = np.float32
-
-    def __init__(self, model: Any) -> None:
-        """Takes the model, which gives `kl_per_dimension`."""
-        self.model = model
-        self.frames_per_second = model.sample_rate / model.latent_hop
-        self.kl: list[np.ndarray] = []
-
-    def add(self, batch: np.ndarray) -> dict[str, float]:
-        """The figures of one recording, [1, samples, channels], by name."""
-        self.kl.append(np.asarray(self.model.kl_per_dimension(batch), np.float32)[0])
-        nats = kl_nats_per_frame(self.kl[-1])
-        return {KL: nats, RATE: bits_per_second(nats, self.frames_per_second)}
-
-    def use(self, latents: list[np.ndarray], shuffled_rise: Mapping[str, float]) -> LatentUse:
-        """What all recordings together say; `latents` are the posterior's means of each."""
-        kl = np.concatenate(self.kl).mean(axis=0, dtype=np.float64)
-        return LatentUse(
-            self.frames_per_second, tuple(kl.tolist()), active_units(np.concatenate(latents)), shuffled_rise
-        )
-
-
-class CodeWatch:
-    """Gathers how codes are used; all of it follows from the codes themselves."""
-
-    directions: ClassVar = {RATE: ""}
-    dtype = np.int32
-
-    def __init__(self, model: Any) -> None:
-        """Takes the model, which has `codebook_sizes`."""
-        self.sizes = tuple(model.codebook_sizes)
-        self.frames_per_second = model.sample_rate / model.latent_hop
-        self.nominal_bps = nominal_bits_per_second(self.sizes, self.frames_per_second)
-
-    def add(self, batch: np.ndarray) -> dict[str, float]:
-        """The figures of one recording: its rate, which is every recording's."""
-        return {RATE: self.nominal_bps}
-
-    def use(self, latents: list[np.ndarray], shuffled_rise: Mapping[str, float]) -> CodeUse:
-        """What all recordings together say; `latents` are the codes of each, [frames, codebooks]."""
-        histograms = code_histogram(np.concatenate(latents), self.sizes)
-        return CodeUse(
-            self.frames_per_second,
-            self.sizes,
-            usage=tuple(map(code_usage, histograms)),
-            perplexity=tuple(map(perplexity, histograms)),
-            entropy_bps=entropy_bits_per_second(histograms, self.frames_per_second),
-            nominal_bps=self.nominal_bps,
-            shuffled_rise=shuffled_rise,
-        )
-
-
-def watch_for(model: Any) -> GaussianWatch | CodeWatch:
-    """The watch that fits a model: by whether its latents are codes."""
-    return CodeWatch(model) if hasattr(model, "codebook_sizes") else GaussianWatch(model)

@@ -2,14 +2,16 @@
 
 from keras_audio_vae.models.autoencoder import AudioAutoencoder
 from keras_audio_vae.models.blockwise import decode_blocks, encode_blocks, reconstruct_blocks
+from keras_audio_vae.models.hvae import HVAE
 from keras_audio_vae.models.vae import VAE
 from keras_audio_vae.models.vqvae import VQVAE
 
-FAMILIES = {"vae": VAE, "vqvae": VQVAE}
+FAMILIES = {"vae": VAE, "hvae": HVAE, "vqvae": VQVAE}
 """The models by the name of their family, as flags know them."""
 
 __all__ = [
     "FAMILIES",
+    "HVAE",
     "VAE",
     "VQVAE",
     "AudioAutoencoder",

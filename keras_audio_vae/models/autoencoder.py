@@ -1,6 +1,7 @@
 """What all model families share: exact lengths, training under replicas, and the interface that users call."""
 
 import numbers
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -59,11 +60,11 @@ class AudioAutoencoder(keras.Model):
 
     # What a family gives.
 
-    def encode_padded(self, waveform: tf.Tensor) -> tf.Tensor:
+    def encode_padded(self, waveform: tf.Tensor) -> Any:
         """Deterministic latents of a waveform whose length is a multiple of `latent_hop`."""
         raise NotImplementedError(f"{type(self).__name__} must define encode_padded")
 
-    def decode_frames(self, latents: tf.Tensor) -> tf.Tensor:
+    def decode_frames(self, latents: Any) -> tf.Tensor:
         """The waveform of latents, frames * latent_hop samples long."""
         raise NotImplementedError(f"{type(self).__name__} must define decode_frames")
 
@@ -71,20 +72,23 @@ class AudioAutoencoder(keras.Model):
         """Scalars of a padded batch by name, "loss" among them; means over this replica's examples that hold sound."""
         raise NotImplementedError(f"{type(self).__name__} must define objective")
 
-    def as_latents(self, latents) -> tf.Tensor:
+    def as_latents(self, latents) -> Any:
         """What users hand to `decode`, checked; a family whose latents are no vectors has checks of its own."""
         return as_latents(latents, self.latent_dim)
 
     @property
-    def latents_spec(self) -> tf.TensorSpec:
-        """Name, type and shape of what `encode` gives and `decode` takes."""
+    def latents_spec(self) -> Any:
+        """Name, type and shape of what `encode` gives and `decode` takes: a `tf.TensorSpec`, or a tuple of them.
+
+        A tuple's first part has one frame per `latent_hop`, and the others a whole number of them.
+        """
         return tf.TensorSpec((None, None, self.latent_dim), tf.float32, "latents")
 
-    def encodings(self, waveform) -> tf.Tensor:
+    def encodings(self, waveform) -> Any:
         """The vectors that a waveform's latents are made of; the latents themselves, unless they are codes."""
         return self.encode(waveform)
 
-    def latents_of(self, encodings: tf.Tensor) -> tf.Tensor:
+    def latents_of(self, encodings: Any) -> Any:
         """The latents that encodings give; they are latents, unless those are codes."""
         return encodings
 
@@ -98,26 +102,26 @@ class AudioAutoencoder(keras.Model):
 
     # What users call.
 
-    def encode(self, waveform) -> tf.Tensor:
+    def encode(self, waveform) -> Any:
         """The deterministic latents of a waveform.
 
         Args:
             waveform: float32 [batch, samples, channels], any number of samples.
 
         Returns:
-            float32 [batch, ceil(samples / latent_hop), latent_dim].
+            float32 [batch, ceil(samples / latent_hop), latent_dim], or what else `latents_spec` says.
         """
         return self._encode(as_waveform(waveform, self.channels))
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def _encode(self, waveform: tf.Tensor) -> tf.Tensor:
+    def _encode(self, waveform: tf.Tensor) -> Any:
         return self.encode_padded(self.pad(waveform))
 
     def decode(self, latents, num_samples=None) -> tf.Tensor:
         """The waveform of latents.
 
         Args:
-            latents: float32 [batch, frames, latent_dim].
+            latents: float32 [batch, frames, latent_dim], or what else `latents_spec` says.
             num_samples: Length wanted, 0 to frames * latent_hop, which is the default.
 
         Returns:
@@ -127,14 +131,14 @@ class AudioAutoencoder(keras.Model):
             ValueError: If the latents have another shape, or `num_samples` is out of what they hold.
         """
         latents = self.as_latents(latents)
-        longest = length_of(latents, 1) * self.latent_hop
+        longest = length_of(tf.nest.flatten(latents)[0], 1) * self.latent_hop
         wanted = longest if num_samples is None else num_samples
         if isinstance(wanted, numbers.Integral) and not tf.is_tensor(longest) and not 0 <= int(wanted) <= longest:
             raise ValueError(f"num_samples must be 0 to {longest}, all that the latents hold, not {wanted}.")
         return self._decode(latents, tf.cast(wanted, tf.int32))
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def _decode(self, latents: tf.Tensor, num_samples: tf.Tensor) -> tf.Tensor:
+    def _decode(self, latents: Any, num_samples: tf.Tensor) -> tf.Tensor:
         return self.decode_frames(latents)[:, :num_samples]
 
     def reconstruct(self, waveform) -> tf.Tensor:
@@ -186,9 +190,11 @@ class AudioAutoencoder(keras.Model):
                 f"interpolate takes two waveforms of one shape, not {tuple(a.shape)} and {tuple(b.shape)}."
             )
         waveforms = as_waveform(tf.stack([a, b]), self.channels)
-        first, last = tf.unstack(self.encodings(waveforms))
         share = tf.reshape(tf.linspace(0.0, 1.0, steps), [-1, 1, 1])
-        return self.decode(self.latents_of((1.0 - share) * first + share * last), waveforms.shape[1])
+        encodings = tf.nest.map_structure(
+            lambda ends: (1.0 - share) * ends[0] + share * ends[1], self.encodings(waveforms)
+        )
+        return self.decode(self.latents_of(encodings), waveforms.shape[1])
 
     def build(self, input_shape: tuple | None = None) -> None:
         """Creates every weight, so that a saved model finds them; a family calls it at its constructor's end."""

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_audio_vae.layers.two_levels import Levels
+
 
 class Batch(NamedTuple):
     """A batch of chunks.
@@ -74,6 +76,34 @@ def as_latents(latents, latent_dim: int) -> tf.Tensor:
             f"Latents are [batch, at least one frame, latent_dim = {latent_dim}]; these have shape {tuple(shape)}."
         )
     return latents
+
+
+def as_levels(latents, dims: tuple[int, int], stride: int) -> Levels:
+    """Latents of two levels as models decode them.
+
+    Args:
+        latents: A pair, top first: [batch, frames, dims[0]] and [batch, frames * stride, dims[1]].
+        dims: Sizes of the levels' latent vectors.
+        stride: Frames of the bottom per frame of the top.
+
+    Returns:
+        `Levels` of float32.
+
+    Raises:
+        ValueError: If they are no pair, a level has another shape, or the frames do not fit each other.
+
+    Example:
+        >>> as_levels((tf.zeros([1, 7, 2]), tf.zeros([1, 34, 4])), dims=(2, 4), stride=5)
+        Traceback (most recent call last):
+        ValueError: The bottom level has 5 frames for each of the top's 7, not 34.
+    """
+    if not isinstance(latents, tuple | list) or len(latents) != 2:
+        raise ValueError(f"Latents of two levels are a pair (top, bottom), not {type(latents).__name__}.")
+    top, bottom = (as_latents(level, dim) for level, dim in zip(latents, dims, strict=True))
+    frames, fast_frames = top.shape[1], bottom.shape[1]
+    if frames is not None and fast_frames is not None and fast_frames != stride * frames:
+        raise ValueError(f"The bottom level has {stride} frames for each of the top's {frames}, not {fast_frames}.")
+    return Levels(top, bottom)
 
 
 def as_codes(codes, codebook_sizes: Sequence[int]) -> tf.Tensor:

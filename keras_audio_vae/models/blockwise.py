@@ -1,7 +1,7 @@
 """Long recordings through a model, block by block, as if in one pass."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
@@ -18,8 +18,8 @@ class Blockwise(Protocol):
     def reconstruct_at_once(self, waveform) -> tf.Tensor:
         """The reconstruction in one pass."""
 
-    def encode(self, waveform) -> tf.Tensor:
-        """The latents."""
+    def encode(self, waveform) -> Any:
+        """The latents: a tensor, or a tuple of levels."""
 
     def decode(self, latents, num_samples=None) -> tf.Tensor:
         """The waveform of latents."""
@@ -50,6 +50,17 @@ def _spans(model: Blockwise, samples: int) -> Iterator[_Span]:
         yield _Span(start - lead * hop, min(samples, start + (frames + model.context_frames) * hop), lead, frames)
 
 
+def _stretch(latents: Any, first: int, last: int) -> Any:
+    """Frames `first` to `last` of latents; a level with several frames to each of the first level's gives as many."""
+    slowest = tf.nest.flatten(latents)[0].shape[1]
+
+    def cut(level: tf.Tensor) -> tf.Tensor:
+        ratio = level.shape[1] // slowest
+        return level[:, first * ratio : last * ratio]
+
+    return tf.nest.map_structure(cut, latents)
+
+
 def reconstruct_blocks(model: Blockwise, read: Callable[[int, int], tf.Tensor], samples: int) -> Iterator[tf.Tensor]:
     """What `model.reconstruct` makes of a recording that is read, and given back, block by block.
 
@@ -77,7 +88,7 @@ def reconstruct_blocks(model: Blockwise, read: Callable[[int, int], tf.Tensor], 
         yield part[:, span.lead * model.latent_hop : (span.lead + span.frames) * model.latent_hop]
 
 
-def encode_blocks(model: Blockwise, read: Callable[[int, int], tf.Tensor], samples: int) -> Iterator[tf.Tensor]:
+def encode_blocks(model: Blockwise, read: Callable[[int, int], tf.Tensor], samples: int) -> Iterator[Any]:
     """The latents of a recording that is read block by block, as `model.encode` gives them in one pass.
 
     Args:
@@ -86,7 +97,7 @@ def encode_blocks(model: Blockwise, read: Callable[[int, int], tf.Tensor], sampl
         samples: length of the recording.
 
     Yields:
-        Latents or codes [batch, frames of the block, ...], of twenty seconds or less.
+        Latents or codes [batch, frames of the block, ...], or levels of them, of twenty seconds or less.
 
     Example:
         >>> from keras_audio_vae.models import VAE
@@ -97,15 +108,15 @@ def encode_blocks(model: Blockwise, read: Callable[[int, int], tf.Tensor], sampl
         [2100, 281]
     """
     for span in _spans(model, samples):
-        yield model.encode(read(span.first, span.last - span.first))[:, span.lead : span.lead + span.frames]
+        yield _stretch(model.encode(read(span.first, span.last - span.first)), span.lead, span.lead + span.frames)
 
 
-def decode_blocks(model: Blockwise, latents: tf.Tensor, samples: int) -> Iterator[tf.Tensor]:
+def decode_blocks(model: Blockwise, latents: Any, samples: int) -> Iterator[tf.Tensor]:
     """The waveform of a long sequence of latents, as `model.decode` gives it in one pass.
 
     Args:
         model: an `AudioAutoencoder`.
-        latents: latents or codes [batch, frames, ...].
+        latents: latents or codes [batch, frames, ...], or a tuple of levels of them.
         samples: length of the recording, at most frames * latent_hop.
 
     Yields:
@@ -119,5 +130,5 @@ def decode_blocks(model: Blockwise, latents: tf.Tensor, samples: int) -> Iterato
     """
     hop = model.latent_hop
     for span in _spans(model, samples):
-        part = model.decode(latents[:, span.first // hop : -(-span.last // hop)], span.last - span.first)
+        part = model.decode(_stretch(latents, span.first // hop, -(-span.last // hop)), span.last - span.first)
         yield part[:, span.lead * hop : (span.lead + span.frames) * hop]

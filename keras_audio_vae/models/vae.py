@@ -9,14 +9,13 @@ import tensorflow_probability as tfp
 
 from keras_audio_vae.layers.gaussian import GaussianHead
 from keras_audio_vae.layers.network import POOLINGS
-from keras_audio_vae.layers.replicas import global_noise, own_rows, replica_mean
 from keras_audio_vae.losses.masking import frame_mask, mean_present
 from keras_audio_vae.losses.rate import RateControl
 from keras_audio_vae.losses.reconstruction import ReconstructionLoss
-from keras_audio_vae.metrics.latents import ACTIVE_VARIANCE
 from keras_audio_vae.models.arguments import check_arguments, linear_bands, make_network
 from keras_audio_vae.models.autoencoder import AudioAutoencoder
 from keras_audio_vae.models.batches import Batch, as_waveform
+from keras_audio_vae.models.gaussian_latents import active_share, kl_from_standard, mean_kl, noise_in_training
 
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
@@ -153,7 +152,7 @@ class VAE(AudioAutoencoder):
 
     @tf.function(reduce_retracing=True, autograph=False)
     def _kl_per_dimension(self, waveform: tf.Tensor) -> tf.Tensor:
-        return _kl(self._normal(waveform))
+        return kl_from_standard(self._normal(waveform))
 
     def rate(self, waveform) -> tf.Tensor:
         """Bits per second that a waveform's latents cost: float32 [batch], the mean over its frames."""
@@ -191,33 +190,24 @@ class VAE(AudioAutoencoder):
         if training:
             latents += posterior.scale * self._noise(tf.shape(latents), tf.cast(step, tf.int32))
         terms = self.reconstruction_loss.terms(batch.waveform, self.decode_frames(latents), batch.mask)
-        kl = tf.math.divide_no_nan(
-            tf.einsum("btd,bt->bd", _kl(posterior), sounding), tf.reduce_sum(sounding, axis=1, keepdims=True)
-        )
         present = tf.reduce_max(sounding, axis=1)
         mean = {name: mean_present(term, present) for name, term in terms.items()}
-        kl_present = tf.math.divide_no_nan(tf.einsum("bd,b->d", kl, present), tf.reduce_sum(present))
-        kl_mean = tf.reduce_sum(kl_present)
-        penalty = self.rate_control.penalty(kl_present[tf.newaxis], step)
+        kl = mean_kl(kl_from_standard(posterior), sounding)
+        kl_mean = tf.reduce_sum(kl)
+        penalty = self.rate_control.penalty(kl[tf.newaxis], step)
         return {
             "loss": self.reconstruction_loss.total(mean) + penalty,
             **mean,
             "kl": kl_mean,
             "rate_bps": self.rate_control.bits_per_second(kl_mean),
             "beta": self.rate_control.weight(step),
-            "active_units": _active_share(posterior.loc, sounding),
+            "active_units": active_share(posterior.loc, sounding),
         }
 
     def _noise(self, shape: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """Standard normal noise, and none for the share of the examples that are decoded from the mean."""
-        noise = global_noise(shape, tf.stack([self.seed, step]))
-        if not self.mean_share:
-            return noise
-
-        def draw(rows: tf.Tensor) -> tf.Tensor:
-            return tf.random.stateless_uniform([rows, 1, 1], tf.stack([self.seed, -1 - step]))
-
-        return tf.where(own_rows(draw, shape[0]) < self.mean_share, 0.0, noise)
+        seeds = tf.stack([self.seed, step]), tf.stack([self.seed, -1 - step])
+        return noise_in_training(shape, *seeds, self.mean_share)
 
     def after_step(self, logs: dict[str, tf.Tensor]) -> None:
         """Moves the KL's weight towards the target rate."""
@@ -270,16 +260,3 @@ def _pooled_samples(config: Mapping[str, Any]) -> int:
 def _make_head(config: Mapping[str, Any]) -> GaussianHead:
     gamma = config["latent_gamma"] if config["latent_norm"] == "batch" else None
     return GaussianHead(config["latent_dim"], skip_dim=config["channels"] * _bands(config), gamma=gamma)
-
-
-def _kl(posterior: tfp.distributions.Normal) -> tf.Tensor:
-    return tfp.distributions.kl_divergence(posterior, tfp.distributions.Normal(0.0, 1.0))
-
-
-def _active_share(means: tf.Tensor, sounding: tf.Tensor) -> tf.Tensor:
-    """Share of the dimensions whose mean varies over the frames of the global batch that hold sound."""
-    kept = sounding[:, :, tf.newaxis]
-    moments = [tf.reduce_sum(kept * power, axis=[0, 1]) for power in (tf.ones_like(means), means, tf.square(means))]
-    count, total, squares = replica_mean(moments)
-    variance = tf.math.divide_no_nan(squares, count) - tf.square(tf.math.divide_no_nan(total, count))
-    return tf.reduce_mean(tf.cast(variance > ACTIVE_VARIANCE, tf.float32))

@@ -21,10 +21,11 @@ def export(model: Any, path: str | os.PathLike[str]) -> Path:
 
     - `reconstruct`: waveform float32 [batch, samples, channels] -> `waveform` of that shape.
     - `serving_default`: the same, for clients that name none.
-    - `encode`: waveform -> `latents` float32 [batch, frames, latent_dim], or `codes` int32 [batch, frames, codebooks].
-    - `decode`: latents or codes, and num_samples int32 [batch] -> `waveform` [batch, max(num_samples), channels], or
-      as long as the latents' frames last if that is less. Every input has a batch dimension, as TF Serving's batching
-      wants it; rows that asked for less than the longest end in zeros.
+    - `encode`: waveform -> `latents` float32 [batch, frames, latent_dim], or `codes` int32 [batch, frames, codebooks],
+      or `top` and `bottom`, the latents of a model of two levels.
+    - `decode`: latents, codes or both levels, and num_samples int32 [batch] -> `waveform`
+      [batch, max(num_samples), channels], or as long as the latents' frames last if that is less. Every input has a
+      batch dimension, as TF Serving's batching wants it; rows that asked for less than the longest end in zeros.
 
     TF Serving looks for `<model name>/<integer version>`, so let `path` end in a number. The folder is written beside
     its place and then moved there: a server that watches it never sees half a model.
@@ -75,21 +76,22 @@ def _archive(model: Any) -> Any:
         return {"waveform": model(waveform)}  # one pass: `reconstruct` goes in blocks, by a length it has to know
 
     def encode(waveform: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {latents.name: model.encode(waveform)}
+        return dict(zip((spec.name for spec in specs), tf.nest.flatten(model.encode(waveform)), strict=True))
 
-    def decode(given: tf.Tensor, num_samples: tf.Tensor) -> dict[str, tf.Tensor]:
-        waveform = model.decode(given, tf.reduce_max(num_samples))
+    def decode(*given: tf.Tensor) -> dict[str, tf.Tensor]:
+        *latents, num_samples = given
+        waveform = model.decode(tf.nest.pack_sequence_as(model.latents_spec, latents), tf.reduce_max(num_samples))
         sound = tf.sequence_mask(num_samples, tf.shape(waveform)[1], dtype=tf.float32)
         return {"waveform": waveform * sound[..., tf.newaxis]}
 
     waveform = tf.TensorSpec((None, None, model.channels), tf.float32, "waveform")
-    latents = model.latents_spec
+    specs = tf.nest.flatten(model.latents_spec)
     num_samples = tf.TensorSpec((None,), tf.int32, "num_samples")
     archive = keras.export.ExportArchive()  # Keras makes the first endpoint the default as well
     for name, function, signature in (  # whose variables the archive finds itself
         ("reconstruct", reconstruct, [waveform]),
         ("encode", encode, [waveform]),
-        ("decode", decode, [latents, num_samples]),
+        ("decode", decode, [*specs, num_samples]),
     ):
         traced = tf.function(function, autograph=False)
         traced.get_concrete_function(*signature)  # given the signature instead, Keras would trace it for each use anew

@@ -98,22 +98,24 @@ def _requests(model: Any, shapes: Sequence[tuple[int, int]]) -> tuple[dict[str, 
     """Waveforms of noise and what the model makes of them; a last row of several asks the decoder for half of it."""
     requests: dict[str, np.ndarray] = {}
     expected: dict[str, np.ndarray] = {}
-    random, kind = np.random.default_rng(0), model.latents_spec.name
+    random = np.random.default_rng(0)
+    names = [spec.name for spec in tf.nest.flatten(model.latents_spec)]
     for number, (batch, samples) in enumerate(shapes):
         waveform = 0.1 * random.standard_normal((batch, samples, model.channels)).astype(np.float32)
-        latents = np.asarray(model.encode(tf.constant(waveform)))
-        decoded = np.array(model.decode(tf.constant(latents), tf.constant(samples)))
+        latents = tf.nest.map_structure(np.asarray, model.encode(tf.constant(waveform)))
+        decoded = np.array(model.decode(tf.nest.map_structure(tf.constant, latents), tf.constant(samples)))
         num_samples = np.full(batch, samples, np.int32)
         if batch > 1:
             num_samples[-1] = samples // 2
             decoded[-1, samples // 2 :] = 0.0
-        for signature in ("serving_default", "reconstruct", "encode"):
-            requests[f"{number}/{signature}/waveform"] = waveform
-        requests[f"{number}/decode/{kind}"], requests[f"{number}/decode/num_samples"] = latents, num_samples
         reconstruction = np.asarray(model.reconstruct(tf.constant(waveform)))
         for signature in ("serving_default", "reconstruct"):
             expected[f"{number}/{signature}/waveform"] = reconstruction
-        expected[f"{number}/encode/{kind}"] = latents
+        for signature in ("serving_default", "reconstruct", "encode"):
+            requests[f"{number}/{signature}/waveform"] = waveform
+        for name, level in zip(names, tf.nest.flatten(latents), strict=True):
+            expected[f"{number}/encode/{name}"] = requests[f"{number}/decode/{name}"] = level
+        requests[f"{number}/decode/num_samples"] = num_samples
         expected[f"{number}/decode/waveform"] = decoded
     return requests, expected
 

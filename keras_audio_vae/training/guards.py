@@ -107,7 +107,8 @@ class CollapseWarning(keras.callbacks.Callback):
     """Warns at the end of an epoch when too few latent dimensions carry information, and says what to change.
 
     Active units are dimensions whose posterior mean varies over the data (Burda et al., arXiv:1509.00519). A model
-    reports them in its logs as `active_units`, the share of all dimensions, 0 to 1.
+    reports them in its logs as `active_units`, the share of all dimensions, 0 to 1; one of several levels as
+    `active_units_top` and so on, and each is watched for itself.
 
     Args:
         state: Its `step` tells whether the warm-up is over.
@@ -131,19 +132,35 @@ class CollapseWarning(keras.callbacks.Callback):
         """See the class."""
         super().__init__()
         self.state = state
-        self.alarm = LowAlarm(state, after_step, threshold)
+        self.after_step, self.threshold = after_step, threshold
+        self.alarms: dict[str, LowAlarm] = {}
         self.warn = warn or (lambda text: print(text, file=sys.stderr))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Looks at the share of active units, of validation if there is one; tells each new low once."""
-        logs = logs or {}
-        active = logs.get("val_active_units", logs.get("active_units", 1.0))
-        if not self.alarm.is_news(active):
-            return
+        """Looks at the shares of active units, of validation if there is one; tells each new low once."""
+        active = {name: value for name, value in (logs or {}).items() if name.startswith("active_units")}
+        active |= {
+            name.removeprefix("val_"): value
+            for name, value in (logs or {}).items()
+            if name.startswith("val_active_units")
+        }
+        for name, share in active.items():
+            alarm = self.alarms.setdefault(name, LowAlarm(self.state, self.after_step, self.threshold))
+            if alarm.is_news(share):
+                self._tell(name.removeprefix("active_units").removeprefix("_"), share)
+
+    def _tell(self, level: str, active: float) -> None:
+        """Warns of the collapse of a level, or of the only one."""
+        which, prefix = (f"{level} level's ", "top_" if level == "top" else "") if level else ("", "")
+        more = {
+            "": "or latent_norm=batch, which guarantees a KL; or take a smaller latent_dim",
+            "top": "or warmup_order=bottom; raise coarse_weight; or take a smaller top_dim",
+            "bottom": "or warmup_order=top; or take a smaller latent_dim",
+        }[level]
         self.warn(
-            f"Warning: {100 * active:.0f} % of the latent dimensions are in use at step {self.state.step}: the "
-            "posterior is collapsing, and the decoder ignores the rest. Lower beta, or raise target_bps, or use "
-            "rate_control=free_bits, or latent_norm=batch, which guarantees a KL; or take a smaller latent_dim."
+            f"Warning: {100 * active:.0f} % of the {which}latent dimensions are in use at step {self.state.step}: the "
+            f"posterior is collapsing, and the decoder ignores the rest. Lower {prefix}beta, or raise "
+            f"{prefix}target_bps, or use rate_control=free_bits, {more}."
         )
 
 

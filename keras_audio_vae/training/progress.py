@@ -16,6 +16,7 @@ from keras_audio_vae.training.variables import scalar_of
 SHOWN = (
     *("loss", "waveform", "stft", "mel"),
     *("kl", "rate_bps", "active_units"),  # of Gaussian latents
+    *("coarse", "top_share", "active_units_top", "active_units_bottom"),  # of two levels of them
     *("commitment", "codebook", "evenness", "usage", "perplexity"),  # of codes
     "val_loss",
 )

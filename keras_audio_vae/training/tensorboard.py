@@ -76,8 +76,11 @@ class TensorBoardLog(keras.callbacks.Callback):
         pictures = tf.concat([spectrogram_image(chunks), spectrogram_image(reconstruction)], axis=1)
         tf.summary.image("spectrogram (original above)", pictures, max_outputs=len(chunks))
         if hasattr(self.model, "kl_per_dimension"):
-            kl = tf.reduce_mean(self.model.kl_per_dimension(chunks), axis=(0, 1))
-            tf.summary.histogram("KL per dimension, nats per frame", kl)
+            kl = self.model.kl_per_dimension(chunks)
+            levels = kl._asdict() if hasattr(kl, "_asdict") else {"": kl}  # a NamedTuple of levels, or the only one
+            for name, level in levels.items():
+                title = f"KL per dimension{name and f' of the {name}'}, nats per frame"
+                tf.summary.histogram(title, tf.reduce_mean(level, axis=(0, 1)))
 
 
 def spectrogram_image(waveform: tf.Tensor, window: int = 512, range_db: float = 80.0) -> tf.Tensor:

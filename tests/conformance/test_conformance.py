@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 import keras_audio_vae as kav
 
@@ -52,9 +53,18 @@ def training_objective(model, waveform):
     return loss, model.decode_frames(model.encode_padded(waveform))
 
 
+def normal(mean):
+    return tfp.distributions.Normal(tf.convert_to_tensor(mean), 1.0)
+
+
 def quantized(layer, vectors):
     result = layer(vectors)
     return [result.vectors, *result.losses.values()]
+
+
+def whole_levels(levels, hidden, skip):
+    inference = levels.infer(hidden, skip)
+    return *inference.latents, inference.context, *levels.kl(inference, tf.constant([0, 1]))
 
 
 def model(**arguments):
@@ -68,7 +78,14 @@ def vq_model(**arguments):
     return Case(lambda: kav.VQVAE(**{**TINY, **codes, **arguments}), (noise(*shape),), training_objective)
 
 
+def two_level_model(**arguments):
+    shape = (2, 2520, arguments.get("channels", 1))
+    top = {"top_dim": 3, "top_stride": 2, "top_width": 8, "top_depth": 1, "vamp_components": 4, "coarse_bands": 6}
+    return Case(lambda: kav.HVAE(**{**TINY, **top, **arguments}), (noise(*shape),), training_objective)
+
+
 SOUND = noise(2, 630, 1)
+LEVELS = {"latent_dim": 6, "skip_dim": 3, "hidden_width": 5, "top_dim": 2, "top_width": 7, "top_stride": 2}
 CASES = {
     "ResidualBlock": Case(lambda: kav.layers.ResidualBlock(8, kernel_size=5), (noise(2, 6, 8),)),
     "Upsample nearest": Case(lambda: kav.layers.Upsample(8, 3), (noise(2, 6, 4),)),
@@ -91,6 +108,25 @@ CASES = {
     ),
     "GaussianHead": Case(lambda: kav.layers.GaussianHead(8, skip_dim=3), (noise(2, 6, 5), noise(2, 6, 3))),
     "GaussianHead normalised": Case(lambda: kav.layers.GaussianHead(8, gamma=0.6), (noise(2, 6, 5),)),
+    "ResidualGaussianHead": Case(
+        lambda: kav.layers.ResidualGaussianHead(8, skip_dim=3), (noise(2, 6, 5), noise(2, 6, 4), noise(2, 6, 3))
+    ),
+    "BottomUp": Case(lambda: kav.layers.BottomUp(8, stride=3, depth=2), (noise(2, 6, 5),)),
+    "TopDown": Case(lambda: kav.layers.TopDown(8, stride=3, depth=2), (noise(2, 6, 5),)),
+    "TwoLevels": Case(lambda: kav.layers.TwoLevels(**LEVELS), (noise(2, 6, 5), noise(2, 6, 3)), whole_levels),
+    "TwoLevels vamp": Case(
+        lambda: kav.layers.TwoLevels(**LEVELS, top_prior="vamp", vamp_components=3),
+        (noise(2, 6, 5), noise(2, 6, 3)),
+        whole_levels,
+    ),
+    "StandardPrior": Case(
+        lambda: kav.layers.StandardPrior(), (noise(2, 6, 4),), lambda prior, mean: prior.kl(normal(mean), None, None)
+    ),
+    "VampPrior": Case(
+        lambda: kav.layers.VampPrior(3, frames=2, width=4),
+        (noise(2, 6, 4),),
+        lambda prior, mean: prior.kl(normal(mean), tf.constant([0, 1]), lambda x: normal(tf.reduce_mean(x, 1, True))),
+    ),
     "AudioNetwork": Case(
         lambda: kav.layers.AudioNetwork(**STAGES, waveform_bands=4), (noise(2, 1890, 1),), whole_network
     ),
@@ -105,7 +141,15 @@ CASES = {
     "RateControl": Case(
         lambda: kav.losses.RateControl("target", beta=0.1), (noise(2, 8),), lambda layer, kl: layer.penalty(kl, 0)
     ),
+    "CoarseOutline": Case(
+        lambda: kav.losses.CoarseOutline(bands=6, hop=105, sample_rate=22050),
+        (SOUND, noise(2, 6, 4), np.ones((2, 6), np.float32)),
+        lambda layer, *inputs: layer.distance(*inputs),
+    ),
     "VAE": model(),
+    "HVAE": two_level_model(),
+    "HVAE vamp stereo transposed": two_level_model(top_prior="vamp", channels=2, upsampling="transposed"),
+    "HVAE waveform": two_level_model(frontend="waveform", coarse_weight=0.0),
     "VAE waveform transposed": model(frontend="waveform", upsampling="transposed"),
     "VAE pooled": model(waveform_bands=0, latent_pooling="global", chunk_samples=1890),
     "VAE stereo normalised": model(channels=2, latent_norm="batch"),
@@ -116,6 +160,7 @@ CASES = {
 }
 FLOAT32_ALWAYS = (
     *("SkipProjection", "GaussianHead", "VectorQuantizer", "ResidualVectorQuantizer", "FiniteScalarQuantizer"),
+    *("ResidualGaussianHead", "TwoLevels", "StandardPrior", "VampPrior", "CoarseOutline", "HVAE"),
     *("LappedTransform", "STFTFrontEnd", "WaveformFrontEnd", "RateControl", "VAE", "VQVAE"),
 )
 

@@ -92,6 +92,18 @@ def test_rate_of_a_nat_per_frame():
     assert float(control.bits_per_second(tf.constant(math.log(2.0)))) == pytest.approx(35.0)
 
 
+@pytest.mark.parametrize("method", RateControl.METHODS)
+def test_before_its_start_nothing_is_charged_and_then_it_begins_anew(method):
+    late, prompt = (RateControl(method, beta=0.5, warmup_steps=40, start_step=start) for start in (100, 0))
+    assert float(late.penalty(KL, 99)) == 0.0
+    for step in (0, 10, 40, 55):
+        assert float(late.weight(100 + step)) == float(prompt.weight(step))
+    assert late.ramp_steps == 100 + prompt.ramp_steps
+    weight = float(late.weight(100))
+    late.update(tf.constant(1e6), weight=0.0)
+    assert float(late.weight(100)) == weight
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

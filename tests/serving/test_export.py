@@ -198,7 +198,8 @@ def test_a_model_of_codes_serves_integers_and_nothing_of_its_training(tmp_path):
     np.testing.assert_array_equal(decoded[1, 500:], 0.0)
     assert foreign_ops(path) == []
     learnt = sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
-    assert stored_values(path) == learnt + 2 * 8 * 8  # and the codes; no counts, sums or histograms
+    # And of each codebook the codes, their shares, and the running error by which these count; no sums or histograms.
+    assert stored_values(path) == learnt + 2 * (8 * 8 + 8 + 2)
 
 
 def stored_values(path):

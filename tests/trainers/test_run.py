@@ -148,6 +148,21 @@ def test_a_run_of_other_flags_is_not_touched(folder, run_dir, capsys):
     assert (run_dir / "model.keras").read_bytes() == before
 
 
+def test_a_run_of_two_levels_tells_what_each_carries(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(serving, "export", lambda model, path: path)  # it takes a while, and is no part of this
+    levels = ["--model=hvae", "--top_dim=2", "--top_stride=2", "--top_width=8", "--top_depth=1", "--notensorboard"]
+    assert fit.cli(arguments=[*SMALL, *levels, "--listen=0", f"--data={folder}", f"--run_dir={tmp_path / 'run'}"]) == 0
+    out = capsys.readouterr().out
+    assert "  shuffled top " in out and "  shuffled bottom " in out and "top_share: " in out
+    content = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert set(content["latents"]["levels"]) == {"top", "bottom"}
+    columns = (tmp_path / "run" / "log.csv").read_text().splitlines()[0].split(",")
+    assert {"kl_top", "kl_bottom", "rate_bps_top", "beta_bottom", "active_units_top", "coarse"} <= set(columns)
+    arguments = [f"--run_dir={tmp_path / 'run'}", f"--input={folder / 'slow.wav'}", f"--output={tmp_path / 'out'}"]
+    assert reconstruct.cli(arguments=arguments) == 0
+    assert (tmp_path / "out" / "slow.wav").is_file()
+
+
 def test_flags_that_make_no_model_are_one_line(folder, tmp_path, capsys):
     arguments = [*SMALL, f"--data={folder}", f"--run_dir={tmp_path / 'run'}", "--depths=1,1,1"]
     assert fit.cli(arguments=arguments) == 2

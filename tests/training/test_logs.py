@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_audio_vae.errors import UserError
+from keras_audio_vae.layers import Levels
 from keras_audio_vae.training import (
     CollapseWarning,
     FitOptions,
@@ -83,6 +84,32 @@ def test_collapse_is_told_once_for_each_new_low_after_the_warm_up():
     assert ["40 %" in told[0], "20 %" in told[1]] == [True, True]
     assert len(told) == 2
     assert "target_bps" in told[0]
+
+
+def test_each_level_s_collapse_is_told_for_itself_with_the_flags_that_mend_it():
+    told = []
+    warning = CollapseWarning(RunState(step=20), after_step=10, warn=told.append)
+    warning.on_epoch_end(0, {"active_units_top": 0.9, "val_active_units_top": 0.25, "val_active_units_bottom": 0.75})
+    assert len(told) == 1 and "25 % of the top level's" in told[0]
+    assert all(flag in told[0] for flag in ("top_target_bps", "coarse_weight", "warmup_order=bottom"))
+    warning.on_epoch_end(1, {"val_active_units_top": 0.3, "val_active_units_bottom": 0.4})
+    assert len(told) == 2 and "40 % of the bottom level's" in told[1] and "top_target_bps" not in told[1]
+
+
+def test_tensorboard_has_a_histogram_for_each_level(tmp_path):
+    class TwoLevels(ToyModel):
+        def kl_per_dimension(self, waveform):
+            return Levels(waveform[:, :2] ** 2, waveform[:, :4] ** 2)
+
+    fit(TwoLevels, ToyPipeline(), valid_pipeline=ToyPipeline(), run_dir=tmp_path, options=OPTIONS, verbose=0)
+    tags = {
+        value.tag
+        for path in (tmp_path / "tensorboard").iterdir()
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+        for value in tf.compat.v1.Event.FromString(record).summary.value
+    }
+    titles = {f"KL per dimension of the {level}, nats per frame" for level in ("top", "bottom")}
+    assert {tag for tag in tags if tag.startswith("KL")} == titles
 
 
 def test_learning_rate_warms_up_and_ends_at_zero_by_steps_or_clock():
