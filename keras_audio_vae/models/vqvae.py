@@ -92,7 +92,7 @@ class VQVAE(AudioAutoencoder):
         waveform_bands: int = 64,
         quantizer: str = "residual",
         num_codebooks: int = 9,
-        codebook_size: int | Sequence[int] = 32,
+        codebook_size: int | Sequence[int] = (32,),
         levels: Sequence[int] = (8, 6, 5),
         code_dim: int = 0,
         normalize_codes: bool = False,

@@ -149,7 +149,7 @@ def test_the_family_decides_which_flags_there_are(tmp_path, arguments):
     assert type(settings) is VQVAESettings and settings.model == "vqvae"
     with pytest.raises(flags.FlagError, match="codebook_size"):
         flags.parse(FitSettings, ["--model=vae", "--codebook_size=8"])
-    with pytest.raises(flags.FlagError, match=r"--model must be one of vae, vqvae, not 'gan'"):
+    with pytest.raises(flags.FlagError, match=r"--model must be one of vae, hvae, vqvae, not 'gan'"):
         flags.parse(FitSettings, ["--model=gan"])
 
 
