@@ -12,13 +12,6 @@ TOP = {"top_dim": 3, "top_stride": 2, "top_width": 8, "top_depth": 1, "vamp_comp
 TINY = {"widths": [8, 16], "depths": [1, 1], "latent_dim": 8, "waveform_bands": 4, **TOP}
 NO_SPECTRA = {"stft_weight": 0.0, "mel_weight": 0.0}  # they take most of the time that tracing takes
 SAMPLES = 2520
-VARIANTS = {
-    "target, clipped": {"clipnorm": 0.01},
-    "vamp, free bits, later": {
-        **{"top_prior": "vamp", "rate_control": "free_bits", "free_bits": 1.3, "beta": 0.1, "top_beta": 0.1},
-        **{"warmup_order": "bottom", "warmup_steps": 2},
-    },
-}
 
 
 def noise(*shape, seed=0):
@@ -225,12 +218,12 @@ def test_training_is_a_function_of_the_seed_and_evaluation_has_no_noise():
     assert objective(first, step=5) == objective(first, step=5)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_two_replicas_reach_the_weights_and_logs_of_one(variant, two_replicas):
+def test_two_replicas_reach_the_weights_and_logs_of_one(two_replicas):
+    variant = {"top_prior": "vamp", "clipnorm": 0.01, "warmup_order": "bottom", "warmup_steps": 2}
     results = []
     for where in (tf.distribute.get_strategy(), two_replicas):
         with where.scope():
-            model = opened(make(keras.optimizers.SGD(0.003), graph=True, **NO_SPECTRA, **VARIANTS[variant]))
+            model = opened(make(keras.optimizers.SGD(0.003), graph=True, **NO_SPECTRA, **variant))
         history = fit(model, batches(count=2))
         results.append((history, [variable.numpy() for variable in model.variables if "mean/" not in variable.path]))
     (logs, weights), (logs_of_two, weights_of_two) = results
