@@ -15,7 +15,6 @@ Recordings and figures of a run also go to a JSON line of the file that --output
 
 import argparse
 import json
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,10 +24,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import trials
 from benchmarks.machine import describe_machine
-from keras_audio_vae import metrics, models, training
+from keras_audio_vae import metrics, models
 from keras_audio_vae.datasets import ChunkPipeline
-from trainers import data, fit
+from trainers import data
 from trainers.flags import parse
 from trainers.settings import FitSettings
 
@@ -114,32 +114,21 @@ def train(flags: list[str], splits: list[str]) -> dict[str, dict[str, Any]]:
     pipelines = {name: Louder(parts[name], chunk_samples=settings.chunk_samples) for name in ("train", *splits)}
     for pipeline in pipelines.values():
         pipeline.gain = gain
-    keras.backend.clear_session()
-    losses = LossPerStep()
-    with tempfile.TemporaryDirectory() as folder:
-        started = time.monotonic()
-        result = training.fit(
-            lambda: models.FAMILIES[settings.model](**settings.model_arguments()),
-            pipelines["train"],
-            run_dir=folder,
-            options=fit.fit_options(settings),
-            callbacks=[losses],
-            verbose=0,
-        )
-        seconds = time.monotonic() - started
+    losses, started = LossPerStep(), time.monotonic()
+    model = trials.train(settings, pipelines["train"], [losses])
+    seconds = time.monotonic() - started
     steady = {
         "jump": losses.worst_jump(),
         "change": losses.change(),
         "ms_per_step": 1000 * seconds / len(losses.values),
         "losses": [round(value, 6) for value in losses.values],
     }
-    return {split: {**measure(result.model, pipelines[split]), **steady} for split in splits}
+    return {split: {**measure(model, pipelines[split]), **steady} for split in splits}
 
 
 def measure(model: models.VQVAE, pipeline: ChunkPipeline) -> dict[str, Any]:
     """Distances of whole recordings, and the use of the codes over all of them."""
-    recordings = ((entry.recording_id, wave) for entry, wave, _ in pipeline.recordings())
-    report = metrics.evaluate(model, recordings, baselines={})
+    report = trials.measure(model, pipeline)
     use = report.latents
     assert isinstance(use, metrics.CodeUse), f"{model.name} has no codes"
     return {

@@ -7,18 +7,17 @@ bottom against N(0, 1), whatever the top says.
 """
 
 import argparse
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from unittest import mock
 
-import keras
 import tensorflow as tf
 
+from benchmarks import trials
 from benchmarks.machine import describe_machine
-from keras_audio_vae import HVAE, metrics, training
+from keras_audio_vae import HVAE, metrics
 from keras_audio_vae.layers import ConditionalGaussian, ResidualGaussianHead
-from trainers import data, fit
+from trainers import data
 from trainers.flags import parse
 from trainers.settings import FitSettings
 
@@ -88,17 +87,8 @@ def train(flags: list[str]) -> metrics.Report:
     """Trains once, and measures on the validation recordings."""
     settings = parse(FitSettings, flags)
     parts = data.split(data.load(settings.data, settings), settings)
-    keras.backend.clear_session()
-    with tempfile.TemporaryDirectory() as folder:
-        result = training.fit(
-            lambda: HVAE(**settings.model_arguments()),
-            data.chunk(parts["train"], settings),
-            run_dir=folder,
-            options=fit.fit_options(settings),
-            verbose=0,
-        )
-    recordings = data.chunk(parts["valid"], settings).recordings()
-    return metrics.evaluate(result.model, ((entry.recording_id, wave) for entry, wave, _ in recordings), baselines={})
+    model = trials.train(settings, data.chunk(parts["train"], settings))
+    return trials.measure(model, data.chunk(parts["valid"], settings))
 
 
 def describe(name: str, report: metrics.Report) -> str:

@@ -2,6 +2,7 @@
 
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from keras_audio_vae.layers.projection import SkipProjection
 from keras_audio_vae.layers.replicas import replica_mean
@@ -19,6 +20,16 @@ def limited_deviation(log_variance: tf.Tensor) -> tf.Tensor:
     """
     limited = LOG_VARIANCE_LIMIT * tf.tanh(log_variance / LOG_VARIANCE_LIMIT)
     return tf.exp(0.5 * limited)
+
+
+def kl_from_standard(posterior: tfp.distributions.Normal) -> tf.Tensor:
+    """KL of a diagonal Gaussian from N(0, 1), in nats, dimension by dimension.
+
+    Example:
+        >>> float(kl_from_standard(tfp.distributions.Normal(2.0, 1.0)))
+        2.0
+    """
+    return tfp.distributions.kl_divergence(posterior, tfp.distributions.Normal(0.0, 1.0))
 
 
 @keras.saving.register_keras_serializable("keras_audio_vae")

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_audio_vae.layers.gaussian import kl_from_standard
 from keras_audio_vae.layers.replicas import global_noise
 
 Infer = Callable[[tf.Tensor], tfp.distributions.Normal]
@@ -32,7 +33,7 @@ class StandardPrior(keras.layers.Layer):
 
     def kl(self, posterior: tfp.distributions.Normal, seed: tf.Tensor | None, infer: Infer | None) -> tf.Tensor:
         """KL of the posterior, in nats: float32 [batch, frames, dim], in closed form; seed and encoder have no part."""
-        return tfp.distributions.kl_divergence(posterior, tfp.distributions.Normal(0.0, 1.0))
+        return kl_from_standard(posterior)
 
     def sample(self, shape: list[int], seed: int, temperature: float, infer: Infer | None) -> tf.Tensor:
         """Latents [num, frames, dim] with a deviation of `temperature`."""

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_audio_vae.layers.gaussian import GaussianHead
+from keras_audio_vae.layers.gaussian import GaussianHead, kl_from_standard
 from keras_audio_vae.layers.hierarchy import BottomUp, ConditionalGaussian, ResidualGaussianHead, TopDown
 from keras_audio_vae.layers.top_prior import StandardPrior, VampPrior
 
@@ -159,8 +159,7 @@ class TwoLevels(keras.layers.Layer):
             inference: What `infer` gave.
             seed: int32 [2], of the draw by which the top's is estimated if its prior is a mixture.
         """
-        standard = tfp.distributions.Normal(0.0, 1.0)
-        bottom = tfp.distributions.kl_divergence(inference.bottom.innovation, standard)
+        bottom = kl_from_standard(inference.bottom.innovation)
         return Levels(self.top_prior.kl(inference.top, seed, self.infer_top), bottom)
 
     def sample_top(self, num: int, frames: int, seed: int, temperature: float) -> tf.Tensor:

@@ -11,7 +11,7 @@ from keras_audio_vae.metrics.baselines import BASELINES, Baseline
 from keras_audio_vae.metrics.latents import fit_frames
 from keras_audio_vae.metrics.reconstruction import MEASURES, Measure
 from keras_audio_vae.metrics.report import RECONSTRUCTION, Report
-from keras_audio_vae.metrics.use import SHUFFLED
+from keras_audio_vae.metrics.use import SHUFFLED, shuffled_row
 from keras_audio_vae.metrics.watches import watch_for
 
 
@@ -186,7 +186,7 @@ def shuffles(own: Any, others: Any) -> dict[str, Any]:
         >>> list(shuffles(np.zeros([3, 2]), np.ones([3, 2])))
         ['shuffled latents']
     """
-    levels = {f"shuffled {name}": own._replace(**{name: getattr(others, name)}) for name in getattr(own, "_fields", ())}
+    levels = {shuffled_row(name): own._replace(**{name: getattr(others, name)}) for name in getattr(own, "_fields", ())}
     return {SHUFFLED: others, **levels}
 
 

@@ -13,6 +13,16 @@ SHUFFLED = "shuffled latents"
 """Name of the row in which every recording is decoded from another recording's latents."""
 
 
+def shuffled_row(level: str) -> str:
+    """Name of the row in which one level alone is another recording's.
+
+    Example:
+        >>> shuffled_row("top")
+        'shuffled top'
+    """
+    return f"shuffled {level}"
+
+
 class Use(Protocol):
     """What a report says of the latents.
 

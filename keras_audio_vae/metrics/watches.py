@@ -14,7 +14,7 @@ from keras_audio_vae.metrics.codes import (
     perplexity,
 )
 from keras_audio_vae.metrics.latents import active_units, kl_nats_per_frame
-from keras_audio_vae.metrics.use import KL, RATE, SHUFFLED, CodeUse, LatentUse, LevelUse
+from keras_audio_vae.metrics.use import KL, RATE, SHUFFLED, CodeUse, LatentUse, LevelUse, shuffled_row
 
 Rises = Mapping[str, Mapping[str, float]]
 """By the name of a row of other latents, the rise of every distance, see `Use`."""
@@ -81,7 +81,7 @@ class LevelWatch:
     def add_shuffled(self, batch: np.ndarray, others: Any) -> dict[tuple[str, str], float]:
         """What the lowest level costs where the one above is another recording's, by row and name."""
         kl = self.model.kl_per_dimension(batch, top=getattr(others, self.above)[np.newaxis])
-        return {(f"shuffled {self.above}", self.kl_of_lowest): kl_nats_per_frame(getattr(kl, self.lowest))}
+        return {(shuffled_row(self.above), self.kl_of_lowest): kl_nats_per_frame(getattr(kl, self.lowest))}
 
     def use(self, latents: list[Any], rises: Rises) -> LevelUse:
         """What all recordings together say."""
@@ -90,7 +90,7 @@ class LevelWatch:
                 frames_per_second,
                 tuple(np.concatenate(self.kl[name]).mean(axis=0, dtype=np.float64).tolist()),
                 active_units(np.concatenate(self.innovations[name])),
-                rises.get(f"shuffled {name}", {}),
+                rises.get(shuffled_row(name), {}),
             )
             for name, frames_per_second in self.frames_per_second.items()
         }

@@ -1,7 +1,8 @@
 """What all model families share: exact lengths, training under replicas, and the interface that users call."""
 
 import numbers
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 import keras
 import tensorflow as tf
@@ -19,15 +20,14 @@ class AudioAutoencoder(keras.Model):
     here.
 
     Args:
-        sample_rate: In Hz.
-        channels: Channels of every waveform.
+        arguments: What the family's constructor was given, by name, as JSON values: its configuration. Used here are
+            `sample_rate` (in Hz); `channels` (of every waveform); `latent_dim` (size of a latent vector); `clipnorm`
+            (largest norm of the gradient of the global batch; 0 for no clipping; applied here, after the replicas'
+            gradients are added up: an optimizer's own acts before, on each replica alone); and `seed` (of the noise in
+            training, which is a function of the seed, the optimizer's step and the example's place in the global batch,
+            and of nothing else).
         latent_hop: Samples that one latent frame stands for.
-        latent_dim: Size of a latent vector.
         context_frames: Latent frames to either side that a reconstruction depends on.
-        clipnorm: Largest norm of the gradient of the global batch; 0 for no clipping. It is applied here, after the
-            replicas' gradients are added up: an optimizer's own `clipnorm` acts before, on each replica alone.
-        seed: Of the noise in training. The noise is a function of the seed, the optimizer's step and the example's
-            place in the global batch, and of nothing else.
         log_names: Names of what `objective` reports beside "loss".
         **kwargs: Those of `keras.Model`.
 
@@ -37,14 +37,10 @@ class AudioAutoencoder(keras.Model):
 
     def __init__(
         self,
+        arguments: Mapping[str, Any],
         *,
-        sample_rate: int,
-        channels: int,
         latent_hop: int,
-        latent_dim: int,
         context_frames: int,
-        clipnorm: float,
-        seed: int,
         log_names: tuple[str, ...],
         **kwargs,
     ) -> None:
@@ -53,9 +49,10 @@ class AudioAutoencoder(keras.Model):
             # Powers of spectra overflow in it, and what scales its losses looks at one replica only.
             raise ValueError("A model of this package does not compute in float16: use mixed_bfloat16.")
         self.autocast = False  # a waveform is not rounded to bfloat16 on its way in: the front end needs it whole
-        self.sample_rate, self.channels = sample_rate, channels
-        self.latent_hop, self.latent_dim = latent_hop, latent_dim
-        self.clipnorm, self.seed, self.context_frames = clipnorm, seed, context_frames
+        self._arguments = arguments
+        self.sample_rate, self.channels = arguments["sample_rate"], arguments["channels"]
+        self.latent_hop, self.latent_dim, self.context_frames = latent_hop, arguments["latent_dim"], context_frames
+        self.clipnorm, self.seed = arguments["clipnorm"], arguments["seed"]
         self.trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", *log_names)}
 
     # What a family gives.
@@ -200,6 +197,15 @@ class AudioAutoencoder(keras.Model):
         """Creates every weight, so that a saved model finds them; a family calls it at its constructor's end."""
         self.decode_frames(self.encode_padded(tf.zeros([1, self.latent_hop, self.channels])))
         self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments as JSON values, named as the flags are."""
+        return {**super().get_config(), **self._arguments}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """A model of the same arguments, with fresh weights."""
+        return cls(**config)
 
     def call(self, inputs, training: bool = False) -> tf.Tensor:
         """The reconstruction of a waveform, or of a batch's waveform."""

@@ -1,20 +1,9 @@
 """What all models of Gaussian latents do with them: draw, charge, and count what is in use."""
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from keras_audio_vae.layers.replicas import global_noise, own_rows, replica_mean
 from keras_audio_vae.metrics.latents import ACTIVE_VARIANCE
-
-
-def kl_from_standard(posterior: tfp.distributions.Normal) -> tf.Tensor:
-    """KL of a diagonal Gaussian from N(0, 1), in nats, dimension by dimension.
-
-    Example:
-        >>> float(kl_from_standard(tfp.distributions.Normal(2.0, 1.0)))
-        2.0
-    """
-    return tfp.distributions.kl_divergence(posterior, tfp.distributions.Normal(0.0, 1.0))
 
 
 def noise_in_training(shape: tf.Tensor, seed: tf.Tensor, chance: tf.Tensor, mean_share: float) -> tf.Tensor:

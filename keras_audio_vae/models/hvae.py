@@ -142,13 +142,9 @@ class HVAE(AudioAutoencoder):
         loss = ReconstructionLoss(sample_rate, mse_weight, waveform_weight, stft_weight, mel_weight)
         levels = _make_levels(config, network.dtype_policy)
         super().__init__(
-            sample_rate=sample_rate,
-            channels=channels,
+            config,
             latent_hop=top_stride * network.latent_hop,
-            latent_dim=latent_dim,
             context_frames=-(-(network.context_frames + levels.reach) // top_stride),
-            clipnorm=clipnorm,
-            seed=seed,
             log_names=(*loss.names, *(("coarse",) if coarse_weight else ()), *level_rates.LOG_NAMES),
             **kwargs,
         )
@@ -156,7 +152,7 @@ class HVAE(AudioAutoencoder):
         outline = CoarseOutline(coarse_bands, network.latent_hop, sample_rate) if coarse_weight else None
         self.outline: CoarseOutline | None = outline
         self.rate_controls = level_rates.make_rate_controls(config, sample_rate / network.latent_hop)
-        self.mean_share, self.coarse_weight, self._config = mean_share, coarse_weight, config
+        self.mean_share, self.coarse_weight = mean_share, coarse_weight
         self.build()
 
     @property
@@ -295,7 +291,7 @@ class HVAE(AudioAutoencoder):
         """Creates every weight."""
         super().build(input_shape)
         if self.outline is not None:
-            self.outline.build((None, None, self._config["top_width"]))
+            self.outline.build((None, None, self._arguments["top_width"]))
 
     def objective(self, batch: Batch, step, training: bool) -> dict[str, tf.Tensor]:
         """Reconstruction terms, KL of both levels and their weighted sum; latents are drawn in training."""
@@ -368,15 +364,6 @@ class HVAE(AudioAutoencoder):
         """The seed of a step's noise, another one for each use."""
         number = ("bottom", "top", "KL").index(use)
         return tf.random.experimental.stateless_fold_in(tf.stack([self.seed, step]), number)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments as JSON values, named as the flags are."""
-        return {**super().get_config(), **self._config}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "HVAE":
-        """A model of the same arguments, with fresh weights."""
-        return cls(**config)
 
 
 def _check(config: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_audio_vae.layers.gaussian import GaussianHead
+from keras_audio_vae.layers.gaussian import GaussianHead, kl_from_standard
 from keras_audio_vae.layers.network import POOLINGS
 from keras_audio_vae.losses.masking import frame_mask, mean_present
 from keras_audio_vae.losses.rate import RateControl
@@ -15,7 +15,7 @@ from keras_audio_vae.losses.reconstruction import ReconstructionLoss
 from keras_audio_vae.models.arguments import check_arguments, linear_bands, make_network
 from keras_audio_vae.models.autoencoder import AudioAutoencoder
 from keras_audio_vae.models.batches import Batch, as_waveform
-from keras_audio_vae.models.gaussian_latents import active_share, kl_from_standard, mean_kl, noise_in_training
+from keras_audio_vae.models.gaussian_latents import active_share, mean_kl, noise_in_training
 
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
@@ -118,13 +118,9 @@ class VAE(AudioAutoencoder):
         network = make_network(config, _bands(config), kwargs.get("dtype"), _pooled_samples(config))
         loss = ReconstructionLoss(sample_rate, mse_weight, waveform_weight, stft_weight, mel_weight)
         super().__init__(
-            sample_rate=sample_rate,
-            channels=channels,
+            config,
             latent_hop=network.latent_hop,
-            latent_dim=latent_dim,
             context_frames=network.context_frames,
-            clipnorm=clipnorm,
-            seed=seed,
             log_names=(*loss.names, "kl", "rate_bps", "beta", "active_units"),
             **kwargs,
         )
@@ -132,7 +128,6 @@ class VAE(AudioAutoencoder):
         self.head, self.mean_share = _make_head(config), mean_share
         frames_per_second = sample_rate / network.latent_hop
         self.rate_control = RateControl(rate_control, beta, target_bps, warmup_steps, free_bits, frames_per_second)
-        self._config = config
         self.build()
 
     def posterior(self, waveform) -> tfp.distributions.Distribution:
@@ -227,15 +222,6 @@ class VAE(AudioAutoencoder):
         encoding = self.network.encode(waveform)
         mean, deviation = self.head(encoding.hidden, encoding.skip, sounding, training=training)
         return tfp.distributions.Normal(mean, deviation)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments as JSON values, named as the flags are."""
-        return {**super().get_config(), **self._config}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "VAE":
-        """A model of the same arguments, with fresh weights."""
-        return cls(**config)
 
 
 def _check(config: Mapping[str, Any]) -> None:

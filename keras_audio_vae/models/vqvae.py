@@ -130,19 +130,14 @@ class VQVAE(AudioAutoencoder):
         loss = ReconstructionLoss(sample_rate, mse_weight, waveform_weight, stft_weight, mel_weight)
         quantize = _MAKERS[quantizer](config)
         super().__init__(
-            sample_rate=sample_rate,
-            channels=channels,
+            config,
             latent_hop=network.latent_hop,
-            latent_dim=latent_dim,
             context_frames=network.context_frames,
-            clipnorm=clipnorm,
-            seed=seed,
             log_names=(*loss.names, *quantize.loss_names, *_measure_names(quantize)),
             **kwargs,
         )
         self.network, self.reconstruction_loss, self.quantizer = network, loss, quantize
         self.projection = SkipProjection(latent_dim, skip_dim=channels * linear_bands(config))
-        self._config = config
         self.build()
 
     @property
@@ -238,15 +233,6 @@ class VQVAE(AudioAutoencoder):
     def _encodings(self, waveform: tf.Tensor) -> tf.Tensor:
         encoding = self.network.encode(waveform)
         return self.projection(encoding.hidden, encoding.skip)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments as JSON values, named as the flags are."""
-        return {**super().get_config(), **self._config}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "VQVAE":
-        """A model of the same arguments, with fresh weights."""
-        return cls(**config)
 
 
 def _residual(config: Mapping[str, Any]) -> ResidualVectorQuantizer:

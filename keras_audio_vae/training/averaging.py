@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
-from keras_audio_vae.training.variables import scalar_of, values_of
+from keras_audio_vae.training.variables import is_assigned, scalar_of, values_of
 
 
 def average_pairs(model: keras.Model) -> list[tuple[keras.Variable, keras.Variable]]:
@@ -31,11 +31,7 @@ def average_pairs(model: keras.Model) -> list[tuple[keras.Variable, keras.Variab
         return []
     averages = optimizer._model_variables_moving_average
     pairs = zip(optimizer._trainable_variables, averages, strict=True)
-    return [
-        (weight, average)
-        for weight, average in pairs
-        if average is not None and not getattr(weight, "is_assigned", False)
-    ]
+    return [(weight, average) for weight, average in pairs if average is not None and not is_assigned(weight)]
 
 
 @contextmanager

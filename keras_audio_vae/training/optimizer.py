@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_audio_vae.training.variables import is_assigned
+
 
 def make_optimizer(
     variables: Sequence[keras.Variable],
@@ -17,8 +19,8 @@ def make_optimizer(
 
     beta_1 = 0.8 and beta_2 = 0.99 are what GAN vocoders and RAVE train with: short memories suit runs of few thousand
     steps. Gains and biases (fewer than two dimensions) do not decay: they have no scale to keep small; codes neither:
-    they stand for encodings, which are not smaller for it. Clipping is
-    the model's task, which does it after the gradients of all replicas have been summed.
+    they stand for encodings, which are not smaller for it. Clipping is the model's task, which does it after the
+    gradients of all replicas have been summed.
 
     Args:
         variables: The trainable variables.
@@ -44,7 +46,7 @@ def make_optimizer(
         use_ema=ema_decay > 0,
         ema_momentum=ema_decay,
     )
-    optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2 or "codebook" in v.path])
+    optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2 or is_assigned(v)])
     optimizer.build(list(variables))
     return optimizer
 

@@ -17,6 +17,19 @@ def values_of(variables: Iterable[keras.Variable]) -> list[np.ndarray]:
     return [np.array(tf.convert_to_tensor(variable)) for variable in variables]
 
 
+def is_assigned(variable: keras.Variable) -> bool:
+    """Whether a layer has marked a trainable variable as one that it assigns to beside the optimizer's steps.
+
+    Codes are: k-means and restarts place them. What is made for weights, an average over steps or a decay towards zero,
+    is wrong for them.
+
+    Example:
+        >>> is_assigned(keras.Variable(0.5))
+        False
+    """
+    return getattr(variable, "is_assigned", False)
+
+
 def scalar_of(variable: keras.Variable) -> float:
     """The value of a variable of one element.
 

@@ -7,6 +7,7 @@ import tensorflow_probability as tfp
 from keras_audio_vae import HVAE
 from keras_audio_vae.models import blockwise, decode_blocks, encode_blocks
 from keras_audio_vae.serving import export, verify
+from tests.models.shared import noise, shaken
 
 TOP = {"top_dim": 3, "top_stride": 5, "top_width": 8, "top_depth": 1, "vamp_components": 4, "coarse_bands": 6}
 TINY = {"widths": [8, 16], "depths": [1, 1], "latent_dim": 8, "waveform_bands": 4, **TOP}
@@ -18,17 +19,6 @@ VARIANTS = {
         **{"widths": [8], "depths": [1], "strides": [], "hop": 315, "frontend": "waveform", "top_stride": 2},
     },
 }
-
-
-def noise(*shape, seed=0):
-    return (0.2 * np.random.default_rng(seed).normal(size=shape)).astype(np.float32)
-
-
-def shaken(model):
-    """The model with weights that no initializer leaves at zero, so that every part matters."""
-    for number, variable in enumerate(model.trainable_variables):
-        variable.assign_add(0.05 * np.random.default_rng(number).normal(size=variable.shape))
-    return model
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,12 @@ import tensorflow_probability as tfp
 from keras_audio_vae import HVAE
 from keras_audio_vae.losses.masking import frame_mask
 from keras_audio_vae.models.level_rates import make_rate_controls, update
+from tests.models.shared import noise, opened
 
 TOP = {"top_dim": 3, "top_stride": 2, "top_width": 8, "top_depth": 1, "vamp_components": 4, "coarse_bands": 6}
 TINY = {"widths": [8, 16], "depths": [1, 1], "latent_dim": 8, "waveform_bands": 4, **TOP}
 NO_SPECTRA = {"stft_weight": 0.0, "mel_weight": 0.0}  # they take most of the time that tracing takes
 SAMPLES = 2520
-
-
-def noise(*shape, seed=0):
-    return (0.2 * np.random.default_rng(seed).normal(size=shape)).astype(np.float32)
 
 
 def batches(count=3, rows=4):
@@ -30,13 +27,6 @@ def make(optimizer=None, graph=False, **arguments):
     keras.utils.set_random_seed(0)
     model = HVAE(**{**TINY, **arguments})
     model.compile(optimizer or keras.optimizers.SGD(0.1), run_eagerly=not graph, jit_compile=False)
-    return model
-
-
-def opened(model):
-    """The model with a head that is not zero: gradients to every layer, from the first step."""
-    for number, weight in enumerate(model.network.head.weights):
-        weight.assign(noise(*weight.shape, seed=number))
     return model
 
 

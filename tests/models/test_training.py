@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_audio_vae import VAE
+from tests.models.shared import noise, opened
 
 TINY = {"widths": [8, 16], "depths": [1, 1], "latent_dim": 8, "waveform_bands": 4}
 SAMPLES = 1890
@@ -20,10 +21,6 @@ VARIANTS = {
 }
 
 
-def noise(*shape, seed=0):
-    return (0.2 * np.random.default_rng(seed).normal(size=shape)).astype(np.float32)
-
-
 def batches(count=3, rows=4, samples=SAMPLES):
     """Batches of dictionaries; one chunk of each is padded."""
     data = {"waveform": noise(count * rows, samples, 1), "mask": np.ones((count * rows, samples), np.float32)}
@@ -37,16 +34,6 @@ def make(optimizer=None, graph=False, **arguments):
     keras.utils.set_random_seed(0)
     model = VAE(**{**TINY, **arguments})
     model.compile(optimizer or keras.optimizers.SGD(0.1), run_eagerly=not graph, jit_compile=False)
-    return model
-
-
-def opened(model):
-    """The model with a head that is not zero: sound in every bin, and gradients to every layer, from the first step.
-
-    Bins of the draft alone hold rounding errors, which logarithms of them would turn into differences that are seen.
-    """
-    for number, weight in enumerate(model.network.head.weights):
-        weight.assign(noise(*weight.shape, seed=number))
     return model
 
 

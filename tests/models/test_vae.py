@@ -5,6 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_audio_vae import VAE
+from tests.models.shared import noise, shaken
 
 TINY = {"widths": [8, 16], "depths": [1, 1], "latent_dim": 8, "waveform_bands": 4}
 POOLED = {**TINY, "waveform_bands": 0, "latent_pooling": "global", "chunk_samples": 1260}
@@ -16,17 +17,6 @@ VARIANTS = {
     "pooled": POOLED,
     "pooled waveform": {**POOLED, "frontend": "waveform"},
 }
-
-
-def noise(*shape, seed=0):
-    return (0.2 * np.random.default_rng(seed).normal(size=shape)).astype(np.float32)
-
-
-def shaken(model):
-    """The model with weights that no initializer leaves at zero, so that every part matters."""
-    for number, variable in enumerate(model.trainable_variables):
-        variable.assign_add(0.05 * np.random.default_rng(number).normal(size=variable.shape))
-    return model
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ class Codebook(keras.layers.Layer):
             trainable=update == "gradient",
             aggregation="only_first_replica",
         )
-        self.vectors.is_assigned = True  # by k-means and restarts: see `training.averaging.average_pairs`
+        self.vectors.is_assigned = True  # by k-means and restarts: see `training.variables.is_assigned`
         self.shares = self.add_weight(
             name="shares", shape=(size,), initializer=keras.initializers.Constant(1.0 / size), **state
         )
