@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_audio_vae.layers.quantizers.codebook import Codebook, look_up
-from keras_audio_vae.layers.quantizers.commitment import floored
+from keras_audio_vae.layers.quantizers.commitment import bounded, floored
 from keras_audio_vae.layers.quantizers.conscience import Conscience
 from keras_audio_vae.layers.quantizers.estimators import ESTIMATORS
 from keras_audio_vae.layers.quantizers.evenness import unevenness
@@ -94,8 +94,9 @@ class VectorQuantizer(keras.layers.Layer):
         evenness_weight: Weight of E[H(p | z)] - H(E[p]) in nats (`evenness.unevenness`), which draws encodings towards
             unused codes. 0 leaves it out.
         commitment: "adaptive" divides the squared error of the loss "commitment" (and of "codebook") by the running
-            variance of the encodings. When the encoder changes their scale, the loss stays as it is, and neither holds
-            the encoder fast nor lets it go. "constant" is the original.
+            variance of the encodings, or by a fourth of the token's own squared distance from their mean where that is
+            more. When the encoder changes their scale, the loss stays as it is, and neither holds the encoder fast nor
+            lets it go; and a rare loud sound, far from all codes, does not make it jump. "constant" is the original.
         commitment_weight: Weight of that loss, which keeps encodings near their codes. 0.25 as in van den Oord et al.
         seed: Of all that is random.
         **kwargs: Those of `keras.layers.Layer`.
@@ -267,7 +268,7 @@ class VectorQuantizer(keras.layers.Layer):
         rows = tf.reshape(encodings, [-1, self.code_dim])
         codes = self._choose(rows, codebook)
         chosen = look_up(codebook, codes)
-        batch_variance, own_variance = self._variances(tokens, learning)
+        mean, batch_variance, own_variance = self._variances(tokens, learning)
         scale = tf.ones([])
         if self.commitment == "adaptive":
             scale = 1.0 / (own_variance if variance is None else variance)
@@ -289,7 +290,7 @@ class VectorQuantizer(keras.layers.Layer):
         return Found(
             tf.reshape(tf.stop_gradient(tf.where(ready, chosen, rows)), shape),
             tf.reshape(codes, shape[:2]),
-            self._terms(counted_rows(encodings, weights), chosen, codebook, counted, scale, temperature),
+            self._terms(counted_rows(encodings, weights), chosen, codebook, counted, temperature, mean, scale),
             {name: tf.stop_gradient(value) for name, value in measures.items()},
             ready,
             own_variance,
@@ -306,25 +307,28 @@ class VectorQuantizer(keras.layers.Layer):
         chosen: tf.Tensor,
         codebook: tf.Tensor,
         tokens: Tokens,
-        scale: tf.Tensor,
         temperature: tf.Tensor,
+        mean: tf.Tensor,
+        scale: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        commitment = tokens.own_mean(_squared(rows, tf.stop_gradient(chosen)))
-        losses = {"commitment": self.commitment_weight * scale * commitment}
+        if self.commitment == "adaptive":
+            scale = bounded(scale, _squared(tokens.values, mean))
+        commitment = tokens.own_mean(scale * _squared(rows, tf.stop_gradient(chosen)))
+        losses = {"commitment": self.commitment_weight * commitment}
         if self.update == "gradient":
-            losses["codebook"] = scale * tokens.own_mean(_squared(chosen, tf.stop_gradient(rows)))
+            losses["codebook"] = tokens.own_mean(scale * _squared(chosen, tf.stop_gradient(rows)))
         if self.evenness_weight:
             losses["evenness"] = self.evenness_weight * unevenness(rows, codebook, tokens, temperature)
         return losses
 
-    def _variances(self, tokens: Tokens, learning: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """Of the batch, and the running one: float32 scalars above 0, means over the dimensions."""
+    def _variances(self, tokens: Tokens, learning: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The batch's mean, its variance, and the running one: scalars above 0, means over the dimensions."""
         [mean] = tokens.means([tokens.values])
         variance, mean_square = tokens.means([_squared(tokens.values, mean), _squared(tokens.values, 0.0)])
         variance = floored(variance, mean_square)
         if learning:
             self.running_variance.update(variance, tokens.total > 0.0)
-        return variance, self.running_variance.value(otherwise=variance)
+        return mean, variance, self.running_variance.value(otherwise=variance)
 
     def get_config(self) -> dict:
         """The constructor's arguments as JSON values."""

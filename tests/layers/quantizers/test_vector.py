@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_audio_vae.layers import FiniteScalarQuantizer, ResidualVectorQuantizer, VectorQuantizer
+from keras_audio_vae.layers.quantizers.commitment import OUTLIER
 from keras_audio_vae.layers.quantizers.evenness import unevenness
 from keras_audio_vae.layers.quantizers.tokens import as_tokens
 
@@ -212,6 +213,14 @@ def test_adaptive_commitment_does_not_know_the_scale(gain):
     scaled, scaled_gradient = settled_losses(gain, evenness_weight=0.1)
     np.testing.assert_allclose(scaled, losses, rtol=1e-3)
     np.testing.assert_allclose(scaled_gradient, gradient, rtol=1e-2, atol=1e-5)
+
+
+def test_one_token_far_from_all_others_does_not_make_the_loss():
+    quantizer = ready()
+    usual, loud = noise(2, 20, 4, seed=1), noise(2, 20, 4, seed=1)
+    loud[0, 0] = 30.0
+    before, after = (float(quantizer(tf.constant(x)).losses["commitment"]) for x in (usual, loud))
+    assert after < before + 0.25 * 1.1 * OUTLIER / 40
 
 
 def test_constant_commitment_grows_as_the_square_of_the_scale():
