@@ -35,13 +35,15 @@ from trainers.settings import FitSettings
 WARMUP = 200  # steps: that of the learning rate, and until the codes have been placed and have settled
 WINDOW = 100  # steps of a running median
 
+KMEANS_AND_RESTARTS = ["--kmeans_init=true", "--restart_threshold=0.3"]
 ABLATION = {
     "as shipped": [],
     "codebook by gradient": ["--codebook_update=gradient"],
-    "no k-means": ["--kmeans_init=false"],
-    "no restarts": ["--restart_threshold=0"],
-    "neither": ["--kmeans_init=false", "--restart_threshold=0"],
+    "k-means": ["--kmeans_init=true"],
+    "restarts": ["--restart_threshold=0.3"],
+    "k-means and restarts": KMEANS_AND_RESTARTS,
     "no conscience": ["--conscience=0"],
+    "k-means and restarts, no conscience": [*KMEANS_AND_RESTARTS, "--conscience=0"],
     "rotation": ["--code_gradient=rotation"],
     "evenness 0.1": ["--evenness_weight=0.1"],
     "constant commitment": ["--commitment=constant"],

@@ -11,7 +11,7 @@ from keras_audio_vae.audio import Corpus
 from keras_audio_vae.datasets import ChunkPipeline, records
 from keras_audio_vae.errors import UserError
 from trainers import flags
-from trainers.settings import FitSettings
+from trainers.settings import AutoencoderSettings, FitSettings
 
 
 def with_absolute_paths(settings: FitSettings) -> FitSettings:
@@ -27,6 +27,8 @@ def with_absolute_paths(settings: FitSettings) -> FitSettings:
 
     data = settings.data if settings.data in datasets.EMBEDDED else absolute(settings.data)
     split_by = absolute(settings.split_by) if settings.split_by.lower().endswith(".csv") else settings.split_by
+    if isinstance(settings, AutoencoderSettings) and settings.vocoder:
+        settings = dataclasses.replace(settings, vocoder=absolute(settings.vocoder))
     return dataclasses.replace(settings, data=data, split_by=split_by)
 
 

@@ -6,9 +6,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from trainers import command, flags
-from trainers.settings import FitSettings
+from trainers.settings import AutoencoderSettings, FitSettings
 
 if TYPE_CHECKING:
+    from keras_audio_vae import models
     from keras_audio_vae.training import FitOptions
 
 
@@ -26,9 +27,12 @@ def main(settings: FitSettings) -> None:
     parts = data.split(corpus, settings)
     print("  " + ", ".join(f"{name}: {len(part.recordings)}" for name, part in parts.items()), flush=True)
 
+    vocoder = load_vocoder(settings)
+
     def build_model() -> models.AudioAutoencoder:
         with flags.checking_flags():
-            return models.FAMILIES[settings.model](**settings.model_arguments())
+            model = models.FAMILIES[settings.model](**settings.model_arguments())
+            return model if vocoder is None else models.with_vocoder(model, vocoder)
 
     pipeline = data.chunk(parts["train"], settings)
     if pipeline.num_quiet:
@@ -51,6 +55,25 @@ def main(settings: FitSettings) -> None:
     name, corpus = datasets.evaluation_part(parts)
     evaluate.measure(model, name, corpus, settings, output=run.path, listen=settings.listen)
     print(f"\n{run.contents()}")
+
+
+def load_vocoder(settings: FitSettings) -> "models.Vocoder | None":
+    """Loads the vocoder that the flags name, if they do.
+
+    Raises:
+        UserError: There is no such run, or it is one of another family.
+    """
+    from keras_audio_vae import models
+    from keras_audio_vae.errors import UserError
+    from trainers import rundir
+
+    if not isinstance(settings, AutoencoderSettings) or not settings.vocoder:
+        return None
+    vocoder = rundir.RunDirectory(settings.vocoder).load_model()
+    if not isinstance(vocoder, models.Vocoder):
+        family = type(vocoder).__name__
+        raise UserError(f"--vocoder={settings.vocoder} is the run of a {family}: name one of --model=vocoder")
+    return vocoder
 
 
 def fit_options(settings: FitSettings) -> "FitOptions":

@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 from trainers import flags
 from trainers.flags import FlagSet, flag
 
-FAMILIES = ("vae", "hvae", "vqvae")
+FAMILIES = ("vae", "hvae", "vqvae", "vocoder")
 MODEL_GROUPS = ("model", "codes", "loss")
 MODEL_FIELDS_ELSEWHERE = ("sample_rate", "channels", "clipnorm", "seed")
 
@@ -76,21 +76,16 @@ class FitSettings(FlagSet):
     model: str = flag(
         "vae", "model", "family of the model; --model=NAME --help lists the flags of that family", choices=FAMILIES
     )
-    frontend: str = flag("stft", "model", "what turns samples into features", choices=("stft", "waveform"))
     hop: int = flag(210, "model", "distance of feature frames", unit="samples", least=1)
-    n_fft: int = flag(840, "model", "window of the STFT front end", unit="samples", least=2)
+    n_fft: int = flag(840, "model", "window of the STFT and mel front ends", unit="samples", least=2)
+    mel_bands: int = flag(128, "model", "bands of the mel front end", least=1)
+    synthesis: str = flag(
+        "joint", "model", "how a waveform is searched for mel bands", choices=("joint", "griffin_lim")
+    )
     widths: tuple[int, ...] = flag((128, 256), "model", "channels of each stage, encoder order", least=1)
     depths: tuple[int, ...] = flag((4, 2), "model", "residual blocks of each stage", least=0)
     strides: tuple[int, ...] = flag((3,), "model", "frame rate reductions between the stages", least=1)
-    latent_dim: int = flag(96, "model", "size of a latent vector", least=1)
     upsampling: str = flag("nearest", "model", "how the decoder raises the rate", choices=("nearest", "transposed"))
-    waveform_bands: int = flag(
-        64,
-        "model",
-        "latents that begin as a lapped transform and carry phase, latent_dim / channels at most",
-        unit="per channel",
-        least=0,
-    )
 
     mse_weight: float = flag(0.0, "loss", "weight of the waveform's mean squared error", least=0.0)
     waveform_weight: float = flag(1.25, "loss", "weight of the waveform's relative error, |y - x| / |x|", least=0.0)
@@ -166,7 +161,30 @@ class FitSettings(FlagSet):
 
 
 @dataclasses.dataclass(frozen=True)
-class VAESettings(FitSettings):
+class AutoencoderSettings(FitSettings):
+    """The settings that all families of autoencoders have.
+
+    Example:
+        >>> VAESettings().model_arguments()["frontend"]
+        'stft'
+    """
+
+    frontend: str = flag("stft", "model", "what turns samples into features", choices=("stft", "waveform", "mel"))
+    latent_dim: int = flag(96, "model", "size of a latent vector", least=1)
+    waveform_bands: int = flag(
+        64,
+        "model",
+        "latents that begin as a lapped transform and carry phase, latent_dim / channels at most",
+        unit="per channel",
+        least=0,
+    )
+    vocoder: str = flag(
+        "", "run", "run of a vocoder that makes the waveforms of frontend=mel; empty = synthesis does", unit="folder"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class VAESettings(AutoencoderSettings):
     """The settings of a `kav.models.VAE` and its run.
 
     Example:
@@ -202,7 +220,7 @@ class VAESettings(FitSettings):
 
 
 @dataclasses.dataclass(frozen=True)
-class HVAESettings(FitSettings):
+class HVAESettings(AutoencoderSettings):
     """The settings of a `kav.models.HVAE` and its run.
 
     Example:
@@ -259,7 +277,7 @@ class HVAESettings(FitSettings):
 
 
 @dataclasses.dataclass(frozen=True)
-class VQVAESettings(FitSettings):
+class VQVAESettings(AutoencoderSettings):
     """The settings of a `kav.models.VQVAE` and its run.
 
     Example:
@@ -277,9 +295,9 @@ class VQVAESettings(FitSettings):
     code_dim: int = flag(0, "codes", "dimensions in which codes are compared; 0 = latent_dim", least=0)
     normalize_codes: bool = flag(False, "codes", "compares codes by their direction alone")
     codebook_update: str = flag("ema", "codes", "how codes follow what they stand for", choices=("ema", "gradient"))
-    kmeans_init: bool = flag(True, "codes", "places the codes by k-means of the first batches")
+    kmeans_init: bool = flag(False, "codes", "places the codes by k-means of the first batches")
     restart_threshold: float = flag(
-        0.3, "codes", "share of its even use below which a code is placed anew; 0 = never", least=0.0, below=1.0
+        0.0, "codes", "share of its even use below which a code is placed anew; 0 = never", least=0.0, below=1.0
     )
     conscience: float = flag(
         4.0, "codes", "handicap of codes that are used more than others; 0 = the nearest code is chosen", least=0.0
@@ -300,4 +318,22 @@ class VQVAESettings(FitSettings):
     commitment_weight: float = flag(0.25, "loss", "weight of what keeps the encoder near its codes", least=0.0)
 
 
-_SETTINGS = {"vae": VAESettings, "hvae": HVAESettings, "vqvae": VQVAESettings}
+@dataclasses.dataclass(frozen=True)
+class VocoderSettings(FitSettings):
+    """The settings of a `kav.models.Vocoder` and its run.
+
+    Example:
+        >>> VocoderSettings().model_arguments()["iterations"]
+        8
+    """
+
+    model: str = flag("vocoder", "model", "family of the model", choices=FAMILIES)
+    hop: int = flag(441, "model", "distance of mel frames", unit="samples", least=1)
+    n_fft: int = flag(1764, "model", "window of the mel bands", unit="samples", least=2)
+    mel_bands: int = flag(256, "model", "mel bands", least=1)
+    iterations: int = flag(8, "model", "of the search for a draft, which the network refines", least=0)
+    window: int = flag(588, "model", "window of the refined spectrum", unit="samples", least=2)
+    waveform_weight: float = flag(0.0, "loss", "weight of the waveform's relative error, |y - x| / |x|", least=0.0)
+
+
+_SETTINGS = {"vae": VAESettings, "hvae": HVAESettings, "vqvae": VQVAESettings, "vocoder": VocoderSettings}

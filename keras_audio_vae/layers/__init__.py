@@ -14,6 +14,7 @@ from keras_audio_vae.layers.quantizers import (
 from keras_audio_vae.layers.stacks import Decoder, Encoder
 from keras_audio_vae.layers.top_prior import StandardPrior, VampPrior
 from keras_audio_vae.layers.two_levels import Inference, Levels, TwoLevels
+from keras_audio_vae.layers.vocoding import VocoderNetwork
 
 __all__ = [
     "AudioNetwork",
@@ -37,4 +38,5 @@ __all__ = [
     "Upsample",
     "VampPrior",
     "VectorQuantizer",
+    "VocoderNetwork",
 ]

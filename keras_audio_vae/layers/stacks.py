@@ -1,5 +1,6 @@
 """Encoder and decoder: stages of residual blocks with strided convolutions, or their mirror, between them."""
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -57,6 +58,10 @@ class Encoder(keras.layers.Layer):
             step.build(input_shape)
             input_shape = (*input_shape[:2], _width(step))
 
+    def reach(self, hop: int) -> int:
+        """Samples to either side that a hidden frame depends on, of frames of `hop` samples."""
+        return sum(depth * stage for depth, stage in zip(self.depths, stage_hops(hop, self.strides), strict=True))
+
     def call(self, features):
         """[batch, frames, bins] -> [batch, frames / prod(strides), widths[-1]]."""
         for step in self.steps:
@@ -70,13 +75,14 @@ class Encoder(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
 class Decoder(keras.layers.Layer):
-    """The encoder's mirror: latents up to the frame rate of the features, where features of a draft are added.
+    """The encoder's mirror: latents up to the frame rate of the features, where features of a draft are added if any.
 
     Args:
         widths: Channels of each stage, in the encoder's order (the decoder runs from the last to the first).
         depths: Residual blocks of each stage, in the encoder's order.
         strides: As the encoder's.
         upsampling: "nearest" or "transposed", see `Upsample`.
+        takes_draft: Whether there are features of a draft.
         **kwargs: Those of `keras.layers.Layer`.
 
     Raises:
@@ -94,33 +100,43 @@ class Decoder(keras.layers.Layer):
         depths: Sequence[int],
         strides: Sequence[int],
         upsampling: str = "nearest",
+        takes_draft: bool = True,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
         check_stages(widths, depths, strides)
         self.widths, self.depths, self.strides, self.upsampling = list(widths), list(depths), list(strides), upsampling
+        self.takes_draft = takes_draft
         policy = self.dtype_policy
         self.slow: list[keras.layers.Layer] = [keras.layers.Dense(widths[-1], dtype=policy)]
         for stage in range(len(widths) - 1, 0, -1):
             self.slow += [ResidualBlock(widths[stage], dtype=policy) for _ in range(depths[stage])]
             self.slow.append(Upsample(widths[stage - 1], strides[stage - 1], upsampling, dtype=policy))
-        self.draft = keras.layers.Dense(widths[0], dtype=policy)
+        self.draft = keras.layers.Dense(widths[0], dtype=policy) if takes_draft else None
         self.fast = [ResidualBlock(widths[0], dtype=policy) for _ in range(depths[0])]
 
-    def build(self, latents_shape: tuple, draft_features_shape: tuple) -> None:
+    def build(self, latents_shape: tuple, draft_features_shape: tuple | None = None) -> None:
         """Creates the weights for latents [batch, frames, dim] and features [batch, frames * prod(strides), bins]."""
         for step in self.slow:
             step.build(latents_shape)
             latents_shape = (*latents_shape[:2], _width(step))
-        self.draft.build(draft_features_shape)
+        if self.draft is not None:
+            self.draft.build(draft_features_shape)
         for step in self.fast:
             step.build(latents_shape)
 
-    def call(self, latents, draft_features):
+    def reach(self, hop: int) -> int:
+        """Samples to either side that a frame depends on, of frames of `hop` samples; one frame for each upsampling."""
+        stages = stage_hops(hop, self.strides)
+        blocks = sum(depth * stage for depth, stage in zip(self.depths, stages, strict=True))
+        return blocks + sum(stages[1:] if self.upsampling == "transposed" else stages[:-1])
+
+    def call(self, latents, draft_features=None):
         """[batch, frames, dim], [batch, frames * prod(strides), bins] -> [batch, frames * prod(strides), widths[0]]."""
         for step in self.slow:
             latents = step(latents)
-        latents = latents + self.draft(draft_features)
+        if self.draft is not None:
+            latents = latents + self.draft(draft_features)
         for step in self.fast:
             latents = step(latents)
         return latents
@@ -133,7 +149,18 @@ class Decoder(keras.layers.Layer):
             "depths": self.depths,
             "strides": self.strides,
             "upsampling": self.upsampling,
+            "takes_draft": self.takes_draft,
         }
+
+
+def stage_hops(hop: int, strides: Sequence[int]) -> list[int]:
+    """Samples per frame of each stage, the fastest first.
+
+    Example:
+        >>> stage_hops(210, [3, 2])
+        [210, 630, 1260]
+    """
+    return [hop * math.prod(strides[:stage]) for stage in range(len(strides) + 1)]
 
 
 def _width(step: keras.layers.Layer) -> int:

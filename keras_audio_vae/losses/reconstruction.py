@@ -7,10 +7,11 @@ import tensorflow as tf
 from keras_audio_vae.frontends.channels import to_mono_batch
 from keras_audio_vae.losses.masking import masked_mean
 from keras_audio_vae.losses.spectral import SILENCE, spectral_terms
+from keras_audio_vae.losses.terms import WeightedTerms
 
 
 @dataclasses.dataclass(frozen=True)
-class ReconstructionLoss:
+class ReconstructionLoss(WeightedTerms):
     """What a reconstruction is charged for, term by term.
 
     Attributes:
@@ -41,34 +42,19 @@ class ReconstructionLoss:
             raise ValueError("mse_weight, waveform_weight, stft_weight and mel_weight must not all be 0.")
 
     @property
-    def weights(self) -> dict[str, float]:
-        """The weight of each term that is charged for, by name."""
-        weights = {
+    def all_weights(self) -> dict[str, float]:
+        """See `WeightedTerms`."""
+        return {
             "mse": self.mse_weight,
             "waveform": self.waveform_weight,
             "stft": self.stft_weight,
             "mel": self.mel_weight,
         }
-        return {name: weight for name, weight in weights.items() if weight}
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the terms that are charged for."""
-        return tuple(self.weights)
-
-    def terms(self, original: tf.Tensor, estimate: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The terms whose weight is not zero, before weighting.
-
-        Args:
-            original: float32 [batch, samples, channels].
-            estimate: float32 [batch, samples, channels].
-            mask: float32 [batch, samples]; what it leaves out of the estimate is not heard.
-
-        Returns:
-            Names to float32 [batch].
-        """
+    def terms(self, original: tf.Tensor, prediction: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
+        """See `WeightedTerms`; what the mask leaves out of the predicted waveform is not heard."""
         kept = mask[:, :, tf.newaxis]
-        original, estimate = original * kept, estimate * kept
+        original, estimate = original * kept, prediction * kept
         makers = {"mse": _mean_squared_error, "waveform": _relative_error}
         terms = {name: maker(original, estimate, mask) for name, maker in makers.items() if name in self.names}
         if "stft" in self.names or "mel" in self.names:
@@ -81,10 +67,6 @@ class ReconstructionLoss:
         rows = to_mono_batch(original), to_mono_batch(estimate), tf.repeat(mask, channels, axis=0)
         terms = spectral_terms(*rows, self.sample_rate)._asdict()
         return {name: tf.reduce_mean(tf.reshape(term, [-1, channels]), axis=-1) for name, term in terms.items()}
-
-    def total(self, terms: dict[str, tf.Tensor]) -> tf.Tensor:
-        """The weighted sum of `terms`, of the shape of each."""
-        return tf.add_n([self.weights[name] * term for name, term in terms.items()])
 
 
 def _mean_squared_error(original: tf.Tensor, estimate: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

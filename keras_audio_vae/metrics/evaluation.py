@@ -14,6 +14,10 @@ from keras_audio_vae.metrics.report import RECONSTRUCTION, Report
 from keras_audio_vae.metrics.use import SHUFFLED, shuffled_row
 from keras_audio_vae.metrics.watches import watch_for
 
+SPECTROGRAM = "spectrogram distance (decades)"
+CONVERSION = "conversion alone"
+"""The row of what mel bands and their synthesis cost with no model between."""
+
 
 class EvaluatedModel(Protocol):
     """What `evaluate` asks of a model; arrays or tensors, float32, with the batch first.
@@ -21,7 +25,8 @@ class EvaluatedModel(Protocol):
     Beside what stands here, a model of Gaussian latents has `kl_per_dimension` ([1, samples, channels] -> nats [1,
     frames, latent_dim]), and one of codes `codebook_sizes`; its latents are int32 [1, frames, codebooks]. Of a model of
     several levels, latents are a NamedTuple of such arrays, the slowest first, and so is what `kl_per_dimension` and
-    `innovations` give.
+    `innovations` give. One of mel bands says so by `predicts_spectrogram`, and has `spectrogram_distance` ([1, samples,
+    channels], latents -> [1]) and `convert`, which turns a waveform into mel bands and back with no model between.
 
     Example:
         >>> class Copy:
@@ -105,11 +110,17 @@ class _Evaluation:
     def __init__(
         self, model: EvaluatedModel, measures: Sequence[Measure], baselines: Mapping[str, Baseline], seed: int
     ):
-        self.model = model
+        self.model: Any = model
         self.measures = measures
         self.baselines = baselines
         self.generator = np.random.default_rng(seed)
         self.watch = watch_for(model)
+        self.of_spectrogram = getattr(model, "predicts_spectrogram", False)
+        if self.of_spectrogram:
+            self.baselines = {
+                CONVERSION: lambda waveform, _: np.asarray(self.model.convert(waveform[np.newaxis]))[0],
+                **baselines,
+            }
         self.names: list[str] = []
         self.samples = 0
         self.latents: list[Any] = []  # of each recording, [frames, latent_dim] or codes, or a NamedTuple of such levels
@@ -124,6 +135,7 @@ class _Evaluation:
         for measure, value in self.watch.add(batch).items():
             self._note(RECONSTRUCTION, measure, float(_finite([value], name)))
         latents = self.model.encode(batch)
+        self._measure_spectrogram(RECONSTRUCTION, waveform, latents)
         self.latents.append(tf.nest.map_structure(lambda level: _finite(level, name).astype(self.watch.dtype), latents))
         self.names.append(name)
         self.samples += len(waveform)
@@ -142,7 +154,7 @@ class _Evaluation:
             recordings=tuple(self.names),
             seconds=self.samples / self.model.sample_rate,
             sample_rate=self.model.sample_rate,
-            directions={**directions, **self.watch.directions},
+            directions={**directions, **self._spectrogram_direction(), **self.watch.directions},
             values={row: self.values[row] for row in (RECONSTRUCTION, *shuffled, *self.baselines)},
             latents=self.watch.use(self.latents, {row: self._rise(row) for row in shuffled}),
             title=title,
@@ -153,8 +165,10 @@ class _Evaluation:
         own = self.latents[recording]
         others = tf.nest.map_structure(lambda level, mine: fit_frames(level, len(mine)), self.latents[other], own)
         for row, latents in shuffles(own, others).items():
-            estimate = self.model.decode(tf.nest.map_structure(lambda level: level[np.newaxis], latents), len(waveform))
+            with_batch = tf.nest.map_structure(lambda level: level[np.newaxis], latents)
+            estimate = self.model.decode(with_batch, len(waveform))
             self._measure(row, waveform, _finite(estimate, self.names[recording]), position=recording)
+            self._measure_spectrogram(row, waveform, with_batch, position=recording)
         for (row, measure), value in self.watch.add_shuffled(waveform[np.newaxis], others).items():
             self._note(row, measure, value, position=recording)
 
@@ -162,16 +176,25 @@ class _Evaluation:
         for measure in self.measures:
             self._note(row, measure.name, measure.function(original, estimate, self.model.sample_rate), position)
 
+    def _measure_spectrogram(self, row: str, waveform: np.ndarray, latents: Any, position: int | None = None) -> None:
+        """Measures the mel bands themselves, before a waveform is found for them, where the model predicts bands."""
+        if self.of_spectrogram:
+            distance = self.model.spectrogram_distance(waveform[np.newaxis], latents)
+            self._note(row, SPECTROGRAM, float(np.asarray(distance)[0]), position)
+
     def _note(self, row: str, measure: str, value: float, position: int | None = None) -> None:
         """Keeps a figure at a recording's place, by default the end."""
         figures = self.values.setdefault(row, {}).setdefault(measure, [])
         figures.insert(len(figures) if position is None else position, value)
 
+    def _spectrogram_direction(self) -> dict[str, str]:
+        return {SPECTROGRAM: "lower is better"} if self.of_spectrogram else {}
+
     def _rise(self, row: str) -> dict[str, float]:
         """Returns, for every distance, the mean of a row of other latents over the mean with the right ones."""
         means = {r: {m: float(np.mean(v)) for m, v in self.values[r].items()} for r in (RECONSTRUCTION, row)}
         distances = {measure.name for measure in self.measures if not measure.higher_is_better}
-        kept = [name for name in means[row] if name in distances or name in self.watch.directions]
+        kept = [name for name in means[row] if name in distances or name in {SPECTROGRAM, *self.watch.directions}]
         return {name: means[row][name] / max(means[RECONSTRUCTION][name], 1e-12) for name in kept}
 
 

@@ -210,6 +210,33 @@ class CodeUse:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class FeatureUse:
+    """What there is to say of features.
+
+    Attributes:
+        frames_per_second: Frames per second.
+        bins: Numbers in a frame.
+        shuffled_rise: See `Use`.
+
+    Example:
+        >>> FeatureUse(50.0, 256).lines()
+        [('features', '256 numbers at 50.0 frames per second')]
+    """
+
+    frames_per_second: float
+    bins: int
+    shuffled_rise: Mapping[str, float] = field(default_factory=dict)
+
+    def lines(self) -> list[tuple[str, str]]:
+        """How many numbers there are."""
+        return [("features", f"{self.bins} numbers at {self.frames_per_second:.1f} frames per second")]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as JSON values."""
+        return asdict(self)
+
+
 def _range(values: list[str], unit: str) -> str:
     """'50 % of each codebook', or one figure after the other where they differ."""
     if len(set(values)) == 1:

@@ -14,7 +14,7 @@ from keras_audio_vae.metrics.codes import (
     perplexity,
 )
 from keras_audio_vae.metrics.latents import active_units, kl_nats_per_frame
-from keras_audio_vae.metrics.use import KL, RATE, SHUFFLED, CodeUse, LatentUse, LevelUse, shuffled_row
+from keras_audio_vae.metrics.use import KL, RATE, SHUFFLED, CodeUse, FeatureUse, LatentUse, LevelUse, shuffled_row
 
 Rises = Mapping[str, Mapping[str, float]]
 """By the name of a row of other latents, the rise of every distance, see `Use`."""
@@ -131,8 +131,33 @@ class CodeWatch:
         )
 
 
-def watch_for(model: Any) -> GaussianWatch | LevelWatch | CodeWatch:
-    """The watch that fits a model: by whether its latents are codes, or of several levels."""
+class FeatureWatch:
+    """For a model whose latents are features of the sound, which nothing has learnt: a vocoder."""
+
+    directions: ClassVar[dict[str, str]] = {}
+    dtype = np.float32
+
+    def __init__(self, model: Any) -> None:
+        """Takes the model."""
+        self.frames_per_second = model.sample_rate / model.latent_hop
+
+    def add(self, batch: np.ndarray) -> dict[str, float]:
+        """Nothing to say of a recording."""
+        return {}
+
+    def add_shuffled(self, batch: np.ndarray, others: Any) -> dict[tuple[str, str], float]:
+        """Nothing to say of a recording with another's latents."""
+        return {}
+
+    def use(self, latents: list[np.ndarray], rises: Rises) -> FeatureUse:
+        """How much worse the sound is with another recording's features."""
+        return FeatureUse(self.frames_per_second, latents[0].shape[-1], rises.get(SHUFFLED, {}))
+
+
+def watch_for(model: Any) -> GaussianWatch | LevelWatch | CodeWatch | FeatureWatch:
+    """The watch that fits a model: by whether its latents are codes, of several levels, of one, or mere features."""
     if hasattr(model, "codebook_sizes"):
         return CodeWatch(model)
+    if not hasattr(model, "kl_per_dimension"):
+        return FeatureWatch(model)
     return LevelWatch(model) if hasattr(model, "innovations") else GaussianWatch(model)

@@ -4,10 +4,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_audio_vae.layers.network import AudioNetwork
+from keras_audio_vae.layers.vocoding import VocoderNetwork
+from keras_audio_vae.losses.reconstruction import ReconstructionLoss
+from keras_audio_vae.losses.spectrogram import SpectrogramLoss
+from keras_audio_vae.losses.terms import WeightedTerms
 
-NETWORK = ("channels", "frontend", "hop", "n_fft", "widths", "depths", "strides", "upsampling")
-_COUNTS = ("sample_rate", "channels", "hop", "n_fft", "latent_dim")
-_AMOUNTS = ("waveform_bands", "mse_weight", "waveform_weight", "stft_weight", "mel_weight", "clipnorm")
+NETWORK = (
+    *("sample_rate", "channels", "frontend", "hop", "n_fft", "mel_bands", "synthesis"),
+    *("widths", "depths", "strides", "upsampling"),
+)
+VOCODER_NETWORK = (
+    *("sample_rate", "channels", "hop", "n_fft", "mel_bands", "synthesis", "iterations", "window"),
+    *("widths", "depths", "strides", "upsampling"),
+)
+_COUNTS = ("sample_rate", "channels", "hop", "n_fft", "mel_bands")
+_AMOUNTS = ("mse_weight", "waveform_weight", "stft_weight", "mel_weight", "clipnorm")
 
 
 def check_arguments(
@@ -51,4 +62,29 @@ def linear_bands(config: Mapping[str, Any]) -> int:
 def make_network(config: Mapping[str, Any], bands: int, dtype: Any, pooled_samples: int = 0) -> AudioNetwork:
     """The network of a family's arguments; see `AudioNetwork` for what `bands` and `pooled_samples` are."""
     arguments = {name: config[name] for name in NETWORK}
-    return AudioNetwork(**arguments, waveform_bands=bands, pooled_samples=pooled_samples, dtype=dtype)
+    vocoder = config["vocoder"] and make_vocoder_network(config["vocoder"], dtype)
+    return AudioNetwork(**arguments, waveform_bands=bands, pooled_samples=pooled_samples, vocoder=vocoder, dtype=dtype)
+
+
+def make_vocoder_network(config: Mapping[str, Any], dtype: Any) -> VocoderNetwork:
+    """The network of a vocoder's arguments."""
+    return VocoderNetwork(**{name: config[name] for name in VOCODER_NETWORK}, dtype=dtype)
+
+
+def make_loss(config: Mapping[str, Any], network: AudioNetwork | VocoderNetwork) -> WeightedTerms:
+    """What a family's arguments charge a reconstruction for.
+
+    Args:
+        config: The constructor's arguments by name.
+        network: Whose predictions are charged: waveforms, or mel spectrograms.
+
+    Raises:
+        ValueError: A weight is given of what a spectrogram does not have.
+    """
+    if not isinstance(network, AudioNetwork) or network.mel is None:
+        weights = {name: config[name] for name in ("mse_weight", "waveform_weight", "stft_weight", "mel_weight")}
+        return ReconstructionLoss(config["sample_rate"], **weights)
+    for name in ("waveform_weight", "stft_weight"):
+        if config[name]:
+            raise ValueError(f"{name} must be 0 with frontend=mel: mel bands have no phase that it could hear.")
+    return SpectrogramLoss(network.mel, mse_weight=config["mse_weight"], mel_weight=config["mel_weight"])

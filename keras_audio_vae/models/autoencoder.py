@@ -1,14 +1,20 @@
 """What all model families share: exact lengths, training under replicas, and the interface that users call."""
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import keras
 import tensorflow as tf
 
+from keras_audio_vae.frontends import MelFrontEnd
 from keras_audio_vae.frontends.signal import length_of, num_frames
+from keras_audio_vae.layers.network import AudioNetwork
 from keras_audio_vae.layers.replicas import num_replicas, replica_mean
+from keras_audio_vae.layers.vocoding import VocoderNetwork
+from keras_audio_vae.losses.masking import frame_mask, mean_present
+from keras_audio_vae.losses.spectrogram import SpectrogramLoss
+from keras_audio_vae.losses.terms import WeightedTerms
 from keras_audio_vae.models.batches import Batch, as_batch, as_latents, as_waveform
 from keras_audio_vae.models.blockwise import reconstruct_blocks
 
@@ -16,18 +22,21 @@ from keras_audio_vae.models.blockwise import reconstruct_blocks
 class AudioAutoencoder(keras.Model):
     """A model with the interface of the package, trained by plain `fit`.
 
-    A family gives `encode_padded`, `decode_frames` and `objective`; lengths, gradients, logs and blocks are dealt with
-    here.
+    A family gives `encode_padded`, `objective` and, if its latents are no vectors, `vectors_of`; lengths, gradients,
+    logs and blocks are dealt with here.
 
     Args:
         arguments: What the family's constructor was given, by name, as JSON values: its configuration. Used here are
-            `sample_rate` (in Hz); `channels` (of every waveform); `latent_dim` (size of a latent vector); `clipnorm`
-            (largest norm of the gradient of the global batch; 0 for no clipping; applied here, after the replicas'
-            gradients are added up: an optimizer's own acts before, on each replica alone); and `seed` (of the noise in
+            `sample_rate` (in Hz); `channels` (of every waveform); `clipnorm` (largest norm of the gradient of the
+            global batch; 0 for no clipping; applied here, after the replicas' gradients are added up: an optimizer's
+            own acts before, on each replica alone); and `seed` (of the noise in
             training, which is a function of the seed, the optimizer's step and the example's place in the global batch,
             and of nothing else).
-        latent_hop: Samples that one latent frame stands for.
-        context_frames: Latent frames to either side that a reconstruction depends on.
+        network: Between waveform and hidden frames, and latent vectors and waveform.
+        loss: What a reconstruction is charged for.
+        latent_dim: Size of a latent vector, where it is no argument.
+        latent_hop: Samples that one latent frame stands for; by default the network's.
+        context_frames: Latent frames to either side that a reconstruction depends on; by default the network's.
         log_names: Names of what `objective` reports beside "loss".
         **kwargs: Those of `keras.Model`.
 
@@ -38,10 +47,13 @@ class AudioAutoencoder(keras.Model):
     def __init__(
         self,
         arguments: Mapping[str, Any],
+        network: AudioNetwork | VocoderNetwork,
+        loss: WeightedTerms,
         *,
-        latent_hop: int,
-        context_frames: int,
         log_names: tuple[str, ...],
+        latent_dim: int | None = None,
+        latent_hop: int | None = None,
+        context_frames: int | None = None,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
@@ -51,7 +63,10 @@ class AudioAutoencoder(keras.Model):
         self.autocast = False  # a waveform is not rounded to bfloat16 on its way in: the front end needs it whole
         self._arguments = arguments
         self.sample_rate, self.channels = arguments["sample_rate"], arguments["channels"]
-        self.latent_hop, self.latent_dim, self.context_frames = latent_hop, arguments["latent_dim"], context_frames
+        self.network, self.reconstruction_loss = network, loss
+        self.latent_hop, self.latent_dim = latent_hop or network.latent_hop, latent_dim or arguments["latent_dim"]
+        self.context_frames = context_frames or network.context_frames
+        self.fade_samples = network.fade_samples
         self.clipnorm, self.seed = arguments["clipnorm"], arguments["seed"]
         self.trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", *log_names)}
 
@@ -61,13 +76,13 @@ class AudioAutoencoder(keras.Model):
         """Deterministic latents of a waveform whose length is a multiple of `latent_hop`."""
         raise NotImplementedError(f"{type(self).__name__} must define encode_padded")
 
-    def decode_frames(self, latents: Any) -> tf.Tensor:
-        """The waveform of latents, frames * latent_hop samples long."""
-        raise NotImplementedError(f"{type(self).__name__} must define decode_frames")
-
     def objective(self, batch: Batch, step, training: bool) -> dict[str, tf.Tensor]:
         """Scalars of a padded batch by name, "loss" among them; means over this replica's examples that hold sound."""
         raise NotImplementedError(f"{type(self).__name__} must define objective")
+
+    def vectors_of(self, latents: Any) -> tf.Tensor:
+        """What the network decodes: the latents themselves, unless they are codes or levels."""
+        return latents
 
     def as_latents(self, latents) -> Any:
         """What users hand to `decode`, checked; a family whose latents are no vectors has checks of its own."""
@@ -88,6 +103,21 @@ class AudioAutoencoder(keras.Model):
     def latents_of(self, encodings: Any) -> Any:
         """The latents that encodings give; they are latents, unless those are codes."""
         return encodings
+
+    def decode_frames(self, latents: Any) -> tf.Tensor:
+        """The waveform of latents, frames * latent_hop samples long."""
+        return self.network.decode(self.vectors_of(latents))
+
+    def reconstruction_terms(self, batch: Batch, vectors: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the network makes of latent vectors, compared with the sound, term by term: scalars, see `objective`."""
+        terms = self.reconstruction_loss.terms(batch.waveform, self.network.predict(vectors), batch.mask)
+        present = tf.reduce_max(batch.mask, axis=1)
+        return {name: mean_present(term, present) for name, term in terms.items()}
+
+    @property
+    def predicts_spectrogram(self) -> bool:
+        """Whether the model predicts mel bands, for which a waveform has to be found, and not the waveform itself."""
+        return isinstance(self.reconstruction_loss, SpectrogramLoss)
 
     def after_step(self, logs: dict[str, tf.Tensor]) -> None:
         """What moves between training steps beside the weights; `logs` are those of the global batch."""
@@ -167,6 +197,53 @@ class AudioAutoencoder(keras.Model):
     def _reconstruct(self, waveform: tf.Tensor) -> tf.Tensor:
         return self.decode_frames(self.encode_padded(self.pad(waveform)))[:, : length_of(waveform, 1)]
 
+    def convert(self, waveform) -> tf.Tensor:
+        """A waveform, turned into mel bands and back with no model between: what the conversion alone costs.
+
+        Args:
+            waveform: float32 [batch, samples, channels], any number of samples.
+
+        Returns:
+            float32 of the same shape.
+
+        Raises:
+            ValueError: If the model predicts the waveform itself, and converts nothing.
+        """
+        waveform = as_waveform(waveform, self.channels)
+        return self._convert(waveform)[:, : waveform.shape[1]]
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def _convert(self, waveform: tf.Tensor) -> tf.Tensor:
+        return self.network.synthesize(self._mel("convert").features(self.pad(waveform)))
+
+    def spectrogram_distance(self, waveform, latents) -> tf.Tensor:
+        """How far the mel bands that latents give are from those of a waveform, before any sound is found for them.
+
+        Args:
+            waveform: float32 [batch, samples, channels].
+            latents: What `encode` gives, with as many frames.
+
+        Returns:
+            float32 [batch], the mean absolute difference in decades of power.
+
+        Raises:
+            ValueError: If the model predicts no mel bands.
+        """
+        return self._spectrogram_distance(as_waveform(waveform, self.channels), self.as_latents(latents))
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def _spectrogram_distance(self, waveform: tf.Tensor, latents: Any) -> tf.Tensor:
+        mel = self._mel("spectrogram_distance")
+        own = mel.features(waveform)
+        predicted = self.network.predict(self.vectors_of(latents))[:, : tf.shape(own)[1]]
+        difference = tf.abs(mel.in_decades(predicted) - mel.in_decades(own))
+        return tf.reduce_mean(tf.reshape(difference, [tf.shape(waveform)[0], -1]), axis=1)
+
+    def _mel(self, method: str) -> MelFrontEnd:
+        if not isinstance(self.reconstruction_loss, SpectrogramLoss):
+            raise ValueError(f"{method} is for models with frontend=mel; this one makes the waveform itself.")
+        return self.reconstruction_loss.frontend
+
     def interpolate(self, a, b, steps: int) -> tf.Tensor:
         """Sounds on the straight line between the encodings of two waveforms.
 
@@ -192,6 +269,18 @@ class AudioAutoencoder(keras.Model):
             lambda ends: (1.0 - share) * ends[0] + share * ends[1], self.encodings(waveforms)
         )
         return self.decode(self.latents_of(encodings), waveforms.shape[1])
+
+    def adapt(self, batches: Iterable[Any]) -> None:
+        """Takes what the front end has to know of the training sounds, before training, in one pass.
+
+        The mel front end brings each band to mean 0 and deviation 1; the others know all they need, and no batch is
+        asked for.
+
+        Args:
+            batches: What `fit` would be given: waveforms, or batches with a mask.
+        """
+        pairs = (as_batch(batch, self.channels) for batch in batches)
+        self.network.adapt((waveform, frame_mask(mask, self.network.hop)) for waveform, mask in pairs)
 
     def build(self, input_shape: tuple | None = None) -> None:
         """Creates every weight, so that a saved model finds them; a family calls it at its constructor's end."""

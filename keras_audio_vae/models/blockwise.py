@@ -1,6 +1,7 @@
 """Long recordings through a model, block by block, as if in one pass."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
@@ -14,6 +15,7 @@ class Blockwise(Protocol):
     sample_rate: int
     latent_hop: int
     context_frames: int
+    fade_samples: int
 
     def reconstruct_at_once(self, waveform) -> tf.Tensor:
         """The reconstruction in one pass."""
@@ -61,11 +63,30 @@ def _stretch(latents: Any, first: int, last: int) -> Any:
     return tf.nest.map_structure(cut, latents)
 
 
+def _blocks(model: Blockwise, spans: Iterable[_Span], parts: Iterable[tf.Tensor]) -> Iterator[tf.Tensor]:
+    """Cuts the blocks out of what was made of them with their surroundings, and fades them into each other."""
+    hop, fade, before = model.latent_hop, model.fade_samples, None
+    for span, part in zip(spans, parts, strict=True):
+        part = part[:, span.lead * hop :]
+        block, after = part[:, : span.frames * hop], part[:, span.frames * hop :][:, :fade]
+        yield block if before is None else _faded(before, block)
+        before = after if fade else None
+
+
+def _faded(before: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
+    """A block whose beginning comes up while the end of the one before goes down; the power stays the same."""
+    length = min(before.shape[1], block.shape[1])
+    angle = (tf.range(length, dtype=tf.float32)[:, tf.newaxis] + 0.5) * (0.5 * math.pi / length)
+    beginning = tf.cos(angle) * before[:, :length] + tf.sin(angle) * block[:, :length]
+    return tf.concat([beginning, block[:, length:]], axis=1)
+
+
 def reconstruct_blocks(model: Blockwise, read: Callable[[int, int], tf.Tensor], samples: int) -> Iterator[tf.Tensor]:
     """What `model.reconstruct` makes of a recording that is read, and given back, block by block.
 
     Each block goes through the model with as much of its surroundings as can make a difference: the result is that of
-    one pass, in memory that does not depend on the length.
+    one pass, in memory that does not depend on the length. A model that searches for a phase finds another one for each
+    block; there the blocks are faded into each other.
 
     Args:
         model: an `AudioAutoencoder`.
@@ -83,9 +104,9 @@ def reconstruct_blocks(model: Blockwise, read: Callable[[int, int], tf.Tensor], 
         >>> [part.shape[1] for part in parts]
         [441000, 59000]
     """
-    for span in _spans(model, samples):
-        part = model.reconstruct_at_once(read(span.first, span.last - span.first))
-        yield part[:, span.lead * model.latent_hop : (span.lead + span.frames) * model.latent_hop]
+    spans = list(_spans(model, samples))
+    parts = (model.reconstruct_at_once(read(span.first, span.last - span.first)) for span in spans)
+    yield from _blocks(model, spans, parts)
 
 
 def encode_blocks(model: Blockwise, read: Callable[[int, int], tf.Tensor], samples: int) -> Iterator[Any]:
@@ -128,7 +149,9 @@ def decode_blocks(model: Blockwise, latents: Any, samples: int) -> Iterator[tf.T
         >>> [part.shape[1] for part in decode_blocks(model, tf.zeros([1, 2381, 4]), 500_000)]
         [441000, 59000]
     """
-    hop = model.latent_hop
-    for span in _spans(model, samples):
-        part = model.decode(_stretch(latents, span.first // hop, -(-span.last // hop)), span.last - span.first)
-        yield part[:, span.lead * hop : (span.lead + span.frames) * hop]
+    hop, spans = model.latent_hop, list(_spans(model, samples))
+    parts = (
+        model.decode(_stretch(latents, span.first // hop, -(-span.last // hop)), span.last - span.first)
+        for span in spans
+    )
+    yield from _blocks(model, spans, parts)

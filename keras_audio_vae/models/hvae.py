@@ -11,9 +11,8 @@ from keras_audio_vae.frontends.signal import length_of, num_frames
 from keras_audio_vae.layers.two_levels import TOP_PRIORS, Inference, Levels, TwoLevels, means
 from keras_audio_vae.losses.coarse import CoarseOutline
 from keras_audio_vae.losses.masking import frame_mask, mean_present
-from keras_audio_vae.losses.reconstruction import ReconstructionLoss
 from keras_audio_vae.models import level_rates
-from keras_audio_vae.models.arguments import check_arguments, linear_bands, make_network
+from keras_audio_vae.models.arguments import check_arguments, linear_bands, make_loss, make_network
 from keras_audio_vae.models.autoencoder import AudioAutoencoder
 from keras_audio_vae.models.batches import Batch, as_latents, as_levels, as_waveform
 from keras_audio_vae.models.gaussian_latents import active_share, mean_kl, noise_in_training
@@ -33,9 +32,12 @@ class HVAE(AudioAutoencoder):
     Args:
         sample_rate: In Hz; see `VAE` for this and all up to `upsampling`.
         channels: Channels of every waveform.
-        frontend: "stft" or "waveform".
+        frontend: "stft", "waveform" or "mel".
         hop: Samples per feature frame.
-        n_fft: Window of the STFT front end in samples.
+        n_fft: Window of the STFT and mel front ends in samples.
+        mel_bands: Bands of the mel front end.
+        synthesis: How the mel front end finds a waveform.
+        vocoder: The configuration of a `Vocoder` that makes the waveform instead.
         widths: Channels of each stage of the encoder.
         depths: Residual blocks of each stage.
         strides: Frame rate reduction from each stage to the next.
@@ -93,6 +95,9 @@ class HVAE(AudioAutoencoder):
         frontend: str = "stft",
         hop: int = 210,
         n_fft: int = 840,
+        mel_bands: int = 128,
+        synthesis: str = "joint",
+        vocoder: Mapping[str, Any] | None = None,
         widths: Sequence[int] = (128, 256),
         depths: Sequence[int] = (4, 2),
         strides: Sequence[int] = (3,),
@@ -127,6 +132,7 @@ class HVAE(AudioAutoencoder):
     ) -> None:
         config = {
             "sample_rate": sample_rate, "channels": channels, "frontend": frontend, "hop": hop, "n_fft": n_fft,
+            "mel_bands": mel_bands, "synthesis": synthesis, "vocoder": vocoder and dict(vocoder),
             "widths": list(widths), "depths": list(depths), "strides": list(strides), "upsampling": upsampling,
             "latent_dim": latent_dim, "waveform_bands": waveform_bands, "top_dim": top_dim, "top_stride": top_stride,
             "top_width": top_width, "top_depth": top_depth, "top_prior": top_prior,
@@ -139,16 +145,18 @@ class HVAE(AudioAutoencoder):
         }  # fmt: skip
         _check(config)
         network = make_network(config, linear_bands(config), kwargs.get("dtype"))
-        loss = ReconstructionLoss(sample_rate, mse_weight, waveform_weight, stft_weight, mel_weight)
+        loss = make_loss(config, network)
         levels = _make_levels(config, network.dtype_policy)
         super().__init__(
             config,
+            network,
+            loss,
             latent_hop=top_stride * network.latent_hop,
             context_frames=-(-(network.context_frames + levels.reach) // top_stride),
             log_names=(*loss.names, *(("coarse",) if coarse_weight else ()), *level_rates.LOG_NAMES),
             **kwargs,
         )
-        self.network, self.levels, self.reconstruction_loss = network, levels, loss
+        self.levels = levels
         outline = CoarseOutline(coarse_bands, network.latent_hop, sample_rate) if coarse_weight else None
         self.outline: CoarseOutline | None = outline
         self.rate_controls = level_rates.make_rate_controls(config, sample_rate / network.latent_hop)
@@ -283,9 +291,9 @@ class HVAE(AudioAutoencoder):
         """The means of both levels, the bottom's given the top's."""
         return self._infer(waveform).latents
 
-    def decode_frames(self, latents: Levels) -> tf.Tensor:
-        """The network's decoder, on both levels."""
-        return self._decode_bottom(latents.bottom, self.levels.context(latents.top))
+    def vectors_of(self, latents: Levels) -> tf.Tensor:
+        """Both levels, at the rate of the bottom."""
+        return _joined(latents.bottom, self.levels.context(latents.top))
 
     def build(self, input_shape: tuple | None = None) -> None:
         """Creates every weight."""
@@ -297,11 +305,9 @@ class HVAE(AudioAutoencoder):
         """Reconstruction terms, KL of both levels and their weighted sum; latents are drawn in training."""
         step = tf.cast(step, tf.int32)
         inference = self._infer(batch.waveform, draw=self._drawing(step) if training else means)
-        estimate = self._decode_bottom(inference.latents.bottom, inference.context)
         sounding = self._sounding(batch.mask)
         present = tf.reduce_max(sounding.top, axis=1)
-        terms = self.reconstruction_loss.terms(batch.waveform, estimate, batch.mask)
-        mean = {name: mean_present(term, present) for name, term in terms.items()}
+        mean = self.reconstruction_terms(batch, _joined(inference.latents.bottom, inference.context))
         losses = [self.reconstruction_loss.total(mean)]
         if self.outline is not None:
             distance = self.outline.distance(batch.waveform, inference.context, sounding.bottom)
@@ -336,10 +342,6 @@ class HVAE(AudioAutoencoder):
         encoding = self.network.encode(waveform)
         return self.levels.infer(encoding.hidden, encoding.skip, **how)
 
-    def _decode_bottom(self, bottom: tf.Tensor, context: tf.Tensor) -> tf.Tensor:
-        # The bottom's latents first: the linear path takes what it needs from the front.
-        return self.network.decode(tf.concat([bottom, context], axis=-1))
-
     def _sounding(self, mask: tf.Tensor) -> Levels:
         """Which frames of each level hold sound."""
         return Levels(frame_mask(mask, self.latent_hop), frame_mask(mask, self.network.latent_hop))
@@ -366,12 +368,19 @@ class HVAE(AudioAutoencoder):
         return tf.random.experimental.stateless_fold_in(tf.stack([self.seed, step]), number)
 
 
+def _joined(bottom: tf.Tensor, context: tf.Tensor) -> tf.Tensor:
+    """What the network decodes; the bottom's latents first, as the linear path takes what it needs from the front."""
+    return tf.concat([bottom, context], axis=-1)
+
+
 def _check(config: Mapping[str, Any]) -> None:
     check_arguments(
         config,
-        counts=("top_dim", "top_stride", "top_width", "vamp_components", "coarse_bands", "warmup_steps"),
+        counts=(
+            *("latent_dim", "top_dim", "top_stride", "top_width", "vamp_components", "coarse_bands", "warmup_steps"),
+        ),
         amounts=(
-            *("top_depth", "coarse_weight", "mean_share", "beta", "target_bps", "free_bits"),
+            *("waveform_bands", "top_depth", "coarse_weight", "mean_share", "beta", "target_bps", "free_bits"),
             *("top_beta", "top_target_bps", "top_free_bits"),
         ),
         choices={"top_prior": TOP_PRIORS, "warmup_order": level_rates.WARMUP_ORDERS},

@@ -9,10 +9,9 @@ import tensorflow_probability as tfp
 
 from keras_audio_vae.layers.gaussian import GaussianHead, kl_from_standard
 from keras_audio_vae.layers.network import POOLINGS
-from keras_audio_vae.losses.masking import frame_mask, mean_present
+from keras_audio_vae.losses.masking import frame_mask
 from keras_audio_vae.losses.rate import RateControl
-from keras_audio_vae.losses.reconstruction import ReconstructionLoss
-from keras_audio_vae.models.arguments import check_arguments, linear_bands, make_network
+from keras_audio_vae.models.arguments import check_arguments, linear_bands, make_loss, make_network
 from keras_audio_vae.models.autoencoder import AudioAutoencoder
 from keras_audio_vae.models.batches import Batch, as_waveform
 from keras_audio_vae.models.gaussian_latents import active_share, mean_kl, noise_in_training
@@ -25,10 +24,13 @@ class VAE(AudioAutoencoder):
     Args:
         sample_rate: In Hz. Hops below divide 22,050, the default, without a remainder.
         channels: Channels of every waveform; 2 keeps stereo.
-        frontend: "stft" (complex spectra in, magnitudes and phases out) or "waveform" (a strided, learnable first
-            layer).
+        frontend: "stft" (complex spectra in, magnitudes and phases out), "waveform" (a strided, learnable first layer)
+            or "mel" (log mel bands in and out, and sound found for them: `synthesis`).
         hop: Samples per feature frame; 210 gives 105 frames per second at 22,050 Hz.
-        n_fft: Window of the STFT front end in samples.
+        n_fft: Window of the STFT and mel front ends in samples.
+        mel_bands: Bands of the mel front end; unused by the others.
+        synthesis: How the mel front end finds a waveform, see `MelFrontEnd`; unused by the others.
+        vocoder: The configuration of a `Vocoder` that makes the waveform instead, see `with_vocoder`.
         widths: Channels of each stage of the encoder; the decoder mirrors it.
         depths: Residual blocks of each stage.
         strides: Frame rate reduction from each stage to the next; latent_hop = hop * prod(strides) = 630 samples by
@@ -37,7 +39,8 @@ class VAE(AudioAutoencoder):
         latent_dim: Size of a latent vector.
         waveform_bands: How many of the latents, per channel, begin as coefficients of a lapped transform that carries
             the band below sample_rate * waveform_bands / (2 * latent_hop), 1,120 Hz by default: the phase of a sound.
-            No more than latent_dim / channels of them, and none of pooled latents. 0 turns it off.
+            No more than latent_dim / channels of them, and none of pooled latents. 0 turns it off, and has to be given
+            with the mel front end, as have weights of 0 of the terms that hear a phase.
         latent_pooling: "sequence" gives a latent vector every latent_hop samples; "global" one per chunk_samples, by
             averaging.
         chunk_samples: Samples per pooled vector; unused with "sequence".
@@ -80,6 +83,9 @@ class VAE(AudioAutoencoder):
         frontend: str = "stft",
         hop: int = 210,
         n_fft: int = 840,
+        mel_bands: int = 128,
+        synthesis: str = "joint",
+        vocoder: Mapping[str, Any] | None = None,
         widths: Sequence[int] = (128, 256),
         depths: Sequence[int] = (4, 2),
         strides: Sequence[int] = (3,),
@@ -106,6 +112,7 @@ class VAE(AudioAutoencoder):
     ) -> None:
         config = {
             "sample_rate": sample_rate, "channels": channels, "frontend": frontend, "hop": hop, "n_fft": n_fft,
+            "mel_bands": mel_bands, "synthesis": synthesis, "vocoder": vocoder and dict(vocoder),
             "widths": list(widths), "depths": list(depths), "strides": list(strides), "upsampling": upsampling,
             "latent_dim": latent_dim, "waveform_bands": waveform_bands, "latent_pooling": latent_pooling,
             "chunk_samples": chunk_samples, "latent_norm": latent_norm, "latent_gamma": latent_gamma,
@@ -116,15 +123,14 @@ class VAE(AudioAutoencoder):
         }  # fmt: skip
         _check(config)
         network = make_network(config, _bands(config), kwargs.get("dtype"), _pooled_samples(config))
-        loss = ReconstructionLoss(sample_rate, mse_weight, waveform_weight, stft_weight, mel_weight)
+        loss = make_loss(config, network)
         super().__init__(
             config,
-            latent_hop=network.latent_hop,
-            context_frames=network.context_frames,
+            network,
+            loss,
             log_names=(*loss.names, "kl", "rate_bps", "beta", "active_units"),
             **kwargs,
         )
-        self.network, self.reconstruction_loss = network, loss
         self.head, self.mean_share = _make_head(config), mean_share
         frames_per_second = sample_rate / network.latent_hop
         self.rate_control = RateControl(rate_control, beta, target_bps, warmup_steps, free_bits, frames_per_second)
@@ -173,10 +179,6 @@ class VAE(AudioAutoencoder):
         """The posterior's mean."""
         return self._infer(waveform).loc
 
-    def decode_frames(self, latents: tf.Tensor) -> tf.Tensor:
-        """The network's decoder."""
-        return self.network.decode(latents)
-
     def objective(self, batch: Batch, step, training: bool) -> dict[str, tf.Tensor]:
         """Reconstruction terms, KL and their weighted sum; latents are drawn in training, save for a share."""
         sounding = frame_mask(batch.mask, self.latent_hop)
@@ -184,9 +186,7 @@ class VAE(AudioAutoencoder):
         latents = posterior.loc
         if training:
             latents += posterior.scale * self._noise(tf.shape(latents), tf.cast(step, tf.int32))
-        terms = self.reconstruction_loss.terms(batch.waveform, self.decode_frames(latents), batch.mask)
-        present = tf.reduce_max(sounding, axis=1)
-        mean = {name: mean_present(term, present) for name, term in terms.items()}
+        mean = self.reconstruction_terms(batch, latents)
         kl = mean_kl(kl_from_standard(posterior), sounding)
         kl_mean = tf.reduce_sum(kl)
         penalty = self.rate_control.penalty(kl[tf.newaxis], step)
@@ -227,8 +227,8 @@ class VAE(AudioAutoencoder):
 def _check(config: Mapping[str, Any]) -> None:
     check_arguments(
         config,
-        counts=("chunk_samples", "warmup_steps"),
-        amounts=("beta", "target_bps", "free_bits", "mean_share"),
+        counts=("latent_dim", "chunk_samples", "warmup_steps"),
+        amounts=("waveform_bands", "beta", "target_bps", "free_bits", "mean_share"),
         choices={"latent_pooling": POOLINGS, "latent_norm": ("none", "batch")},
     )
     if config["latent_norm"] == "batch" and config["latent_gamma"] <= 0:

@@ -9,10 +9,9 @@ import tensorflow as tf
 from keras_audio_vae.layers.projection import SkipProjection
 from keras_audio_vae.layers.quantizers import FiniteScalarQuantizer, Quantized, ResidualVectorQuantizer
 from keras_audio_vae.layers.quantizers.residual import as_sizes
-from keras_audio_vae.losses.masking import frame_mask, mean_present
-from keras_audio_vae.losses.reconstruction import ReconstructionLoss
+from keras_audio_vae.losses.masking import frame_mask
 from keras_audio_vae.metrics.codes import nominal_bits_per_second
-from keras_audio_vae.models.arguments import check_arguments, linear_bands, make_network
+from keras_audio_vae.models.arguments import check_arguments, linear_bands, make_loss, make_network
 from keras_audio_vae.models.autoencoder import AudioAutoencoder
 from keras_audio_vae.models.batches import Batch, as_codes, as_waveform
 
@@ -26,9 +25,12 @@ class VQVAE(AudioAutoencoder):
     Args:
         sample_rate: In Hz; see `VAE` for this and all up to `latent_dim`.
         channels: Channels of every waveform.
-        frontend: "stft" or "waveform".
+        frontend: "stft", "waveform" or "mel".
         hop: Samples per feature frame.
-        n_fft: Window of the STFT front end in samples.
+        n_fft: Window of the STFT and mel front ends in samples.
+        mel_bands: Bands of the mel front end.
+        synthesis: How the mel front end finds a waveform.
+        vocoder: The configuration of a `Vocoder` that makes the waveform instead.
         widths: Channels of each stage of the encoder.
         depths: Residual blocks of each stage.
         strides: Frame rate reduction from each stage to the next.
@@ -44,8 +46,10 @@ class VQVAE(AudioAutoencoder):
         code_dim: Dimensions in which codes are compared with "residual"; 0 for latent_dim.
         normalize_codes: Whether codes and what they stand for are compared on the unit sphere.
         codebook_update: "ema" or "gradient", see `VectorQuantizer` for this and all up to `commitment_weight`.
-        kmeans_init: Whether the first batches place the codes.
-        restart_threshold: Share of its even use below which a code is placed anew; 0 for never.
+        kmeans_init: Whether the first batches place the codes. With a conscience they find their places by themselves
+            (benchmarks/RESULTS.md).
+        restart_threshold: Share of its even use below which a code is placed anew; 0 for never, as a conscience draws
+            it to the vectors that are there.
         conscience: Strength of the handicap of codes that are used more than others; 0 chooses the nearest code.
         code_gradient: "straight_through" or "rotation".
         evenness_weight: Weight of the term that spreads the use of the codes.
@@ -84,6 +88,9 @@ class VQVAE(AudioAutoencoder):
         frontend: str = "stft",
         hop: int = 210,
         n_fft: int = 840,
+        mel_bands: int = 128,
+        synthesis: str = "joint",
+        vocoder: Mapping[str, Any] | None = None,
         widths: Sequence[int] = (128, 256),
         depths: Sequence[int] = (4, 2),
         strides: Sequence[int] = (3,),
@@ -97,8 +104,8 @@ class VQVAE(AudioAutoencoder):
         code_dim: int = 0,
         normalize_codes: bool = False,
         codebook_update: str = "ema",
-        kmeans_init: bool = True,
-        restart_threshold: float = 0.3,
+        kmeans_init: bool = False,
+        restart_threshold: float = 0.0,
         conscience: float = 4.0,
         code_gradient: str = "straight_through",
         evenness_weight: float = 0.0,
@@ -115,6 +122,7 @@ class VQVAE(AudioAutoencoder):
     ) -> None:
         config = {
             "sample_rate": sample_rate, "channels": channels, "frontend": frontend, "hop": hop, "n_fft": n_fft,
+            "mel_bands": mel_bands, "synthesis": synthesis, "vocoder": vocoder and dict(vocoder),
             "widths": list(widths), "depths": list(depths), "strides": list(strides), "upsampling": upsampling,
             "latent_dim": latent_dim, "waveform_bands": waveform_bands, "quantizer": quantizer,
             "num_codebooks": num_codebooks, "codebook_size": as_sizes(codebook_size), "levels": list(levels),
@@ -125,18 +133,23 @@ class VQVAE(AudioAutoencoder):
             "waveform_weight": waveform_weight, "stft_weight": stft_weight, "mel_weight": mel_weight,
             "clipnorm": clipnorm, "seed": seed,
         }  # fmt: skip
-        check_arguments(config, counts=("num_codebooks",), choices={"quantizer": QUANTIZERS})
+        check_arguments(
+            config,
+            counts=("latent_dim", "num_codebooks"),
+            amounts=("waveform_bands",),
+            choices={"quantizer": QUANTIZERS},
+        )
         network = make_network(config, linear_bands(config), kwargs.get("dtype"))
-        loss = ReconstructionLoss(sample_rate, mse_weight, waveform_weight, stft_weight, mel_weight)
+        loss = make_loss(config, network)
         quantize = _MAKERS[quantizer](config)
         super().__init__(
             config,
-            latent_hop=network.latent_hop,
-            context_frames=network.context_frames,
+            network,
+            loss,
             log_names=(*loss.names, *quantize.loss_names, *_measure_names(quantize)),
             **kwargs,
         )
-        self.network, self.reconstruction_loss, self.quantizer = network, loss, quantize
+        self.quantizer = quantize
         self.projection = SkipProjection(latent_dim, skip_dim=channels * linear_bands(config))
         self.build()
 
@@ -212,17 +225,15 @@ class VQVAE(AudioAutoencoder):
         """The codes."""
         return self.quantizer.encode(self._encodings(waveform))
 
-    def decode_frames(self, latents: tf.Tensor) -> tf.Tensor:
-        """The network's decoder, on the codes' vectors."""
-        return self.network.decode(self.quantizer.decode(latents))
+    def vectors_of(self, latents: tf.Tensor) -> tf.Tensor:
+        """What the codes stand for."""
+        return self.quantizer.decode(latents)
 
     def objective(self, batch: Batch, step, training: bool) -> dict[str, tf.Tensor]:
         """Reconstruction terms, those of the quantizer and their sum, and how the codes are used."""
         sounding = frame_mask(batch.mask, self.latent_hop)
         quantized = self.quantizer(self._encodings(batch.waveform), sounding, training=training)
-        terms = self.reconstruction_loss.terms(batch.waveform, self.network.decode(quantized.vectors), batch.mask)
-        present = tf.reduce_max(sounding, axis=1)
-        mean = {name: mean_present(term, present) for name, term in terms.items()}
+        mean = self.reconstruction_terms(batch, quantized.vectors)
         return {
             "loss": tf.add_n([self.reconstruction_loss.total(mean), *quantized.losses.values()]),
             **mean,

@@ -131,6 +131,9 @@ def fit(
         _clear(Path(run_dir))
     model = _compiled(build_model, strategy, options)
     run = _Run(model, strategy, pipeline, valid_pipeline, Path(run_dir), options)
+    if not run.resumed_from:
+        with _faults_of(pipeline):
+            model.adapt(pipeline.evaluation(options.batch_size))
     run.train(callbacks, verbose)
     return run.result(verbose)
 

@@ -70,7 +70,7 @@ def test_nothing_outside_the_context_changes_a_reconstruction(frontend, upsampli
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"frontend": "mel"}, "frontend must be one of stft, waveform, not 'mel'"),
+        ({"frontend": "mels"}, "frontend must be one of stft, waveform, mel, not 'mels'"),
         ({"pooled_samples": 100, "waveform_bands": 0}, r"chunk_samples \(100\) must be a multiple of hop \* strides"),
         ({"pooled_samples": 90, "waveform_bands": 4}, "waveform_bands must be 0 with pooled latents"),
         ({"waveform_bands": 31}, "1 to 30 bands, not 31"),

@@ -1,0 +1,98 @@
+"""What conversion to mel bands and back costs, with no model between: python -m benchmarks.synthesis.
+
+Each recording is analysed and synthesised again by every method at 128 and 256 bands, 32 iterations each; `librosa`
+searches phases for the magnitudes that our inversion finds, as its own takes minutes. Distances are means over the
+recordings; spectral convergence is that of the STFT magnitudes at the front end's own window, against the original's.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import librosa
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.machine import describe_machine
+from keras_audio_vae.datasets import ChunkPipeline, load, split
+from keras_audio_vae.frontends import MelFrontEnd
+from keras_audio_vae.frontends.mel import METHODS
+from keras_audio_vae.frontends.mel_inversion import invert_mel
+from keras_audio_vae.frontends.signal import analysis_window, stft
+from keras_audio_vae.metrics.reconstruction import mel_distance, multi_resolution_stft_distance
+
+SAMPLE_RATE, HOP, N_FFT, ITERATIONS = 22050, 441, 1764, 32
+
+Conversion = Callable[[np.ndarray], np.ndarray]
+"""A waveform, [samples], to bands and back to one that is as long or up to a hop longer."""
+
+
+def ours(bands: int, method: str) -> Conversion:
+    """Analysis and synthesis by the front end, as one graph."""
+    frontend = MelFrontEnd(SAMPLE_RATE, HOP, N_FFT, bands, method=method, iterations=ITERATIONS)
+    signature = [tf.TensorSpec([1, None, 1])]
+    convert = tf.function(lambda x: frontend.synthesize(frontend.features(x)), signature, autograph=False)
+    return lambda waveform: convert(waveform[np.newaxis, :, np.newaxis]).numpy()[0, :, 0]
+
+
+def librosas(bands: int) -> Conversion:
+    """Our analysis and inversion, librosa's fast Griffin-Lim."""
+    frontend = MelFrontEnd(SAMPLE_RATE, HOP, N_FFT, bands)
+    before = (N_FFT - HOP) // 2
+
+    @tf.function(input_signature=[tf.TensorSpec([1, None, 1])], autograph=False)
+    def magnitudes(waveform: tf.Tensor) -> tf.Tensor:
+        return tf.sqrt(invert_mel(tf.pow(10.0, frontend.decades(waveform)), frontend.matrix))
+
+    def convert(waveform: np.ndarray) -> np.ndarray:
+        wanted = magnitudes(waveform[np.newaxis, :, np.newaxis]).numpy()[0].T
+        window, length = analysis_window(N_FFT).numpy(), N_FFT + (wanted.shape[1] - 1) * HOP
+        sound = librosa.griffinlim(
+            wanted, n_iter=ITERATIONS, hop_length=HOP, n_fft=N_FFT, window=window, center=False, length=length,
+            random_state=0,
+        )  # fmt: skip
+        return sound[before : before + wanted.shape[1] * HOP]
+
+    return convert
+
+
+def spectral_convergence(original: np.ndarray, estimate: np.ndarray) -> float:
+    """Norm of the difference of the STFT magnitudes over the norm of the original's."""
+    x, y = (np.abs(stft(tf.constant(signal[np.newaxis]), N_FFT, HOP)) for signal in (original, estimate))
+    return float(np.linalg.norm(y - x) / np.linalg.norm(x))
+
+
+def measure(convert: Conversion, waveforms: list[np.ndarray]) -> list[float]:
+    """Mel distance, STFT distance and spectral convergence, means, and seconds of sound per second."""
+    convert(waveforms[0])  # tracing does not count
+    start = time.perf_counter()
+    estimates = [convert(waveform)[: waveform.size] for waveform in waveforms]
+    seconds = time.perf_counter() - start
+    distances = [
+        (mel_distance(x, y, SAMPLE_RATE), multi_resolution_stft_distance(x, y), spectral_convergence(x, y))
+        for x, y in zip(waveforms, estimates, strict=True)
+    ]
+    return [*np.mean(distances, axis=0), sum(x.size for x in waveforms) / SAMPLE_RATE / seconds]
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--split", choices=("valid", "test"), default="valid", help="part of the embedded set (valid)")
+    parser.add_argument("--recordings", type=int, default=10, help="recordings of it, evenly spread (10)")
+    arguments = parser.parse_args()
+    recordings = list(ChunkPipeline(split(load("fluidnotes"))[arguments.split]).recordings())
+    chosen = np.linspace(0, len(recordings) - 1, min(arguments.recordings, len(recordings))).round().astype(int)
+    waveforms = [np.asarray(recordings[index][1][:, 0], np.float32) for index in chosen]
+    print(describe_machine())
+    print("\n| method | bands | mel distance | STFT distance | spectral convergence | times real time |")
+    print("|---|---|---|---|---|---|")
+    for bands in (128, 256):
+        conversions = {method: ours(bands, method) for method in METHODS} | {"librosa.griffinlim": librosas(bands)}
+        for name, convert in conversions.items():
+            mel, spectral, convergence, speed = measure(convert, waveforms)
+            print(f"| {name} | {bands} | {mel:.3f} | {spectral:.3f} | {convergence:.3f} | {speed:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

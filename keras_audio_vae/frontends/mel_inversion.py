@@ -1,0 +1,114 @@
+"""The way back from mel bands: powers of a spectrum, and a signal of its own, that have the bands that are wanted."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_audio_vae.frontends.griffin_lim import SMALLEST, alternate, power, scale
+
+CORRECTIONS = 2  # per iteration of `mel_to_signal`: bands overlap, so that one correction does not quite reach them
+BLOCKS = 8  # of a mel matrix' columns: 4 times faster than the whole
+
+
+def invert_mel(mel: tf.Tensor, matrix: np.ndarray, iterations: int = 30) -> tf.Tensor:
+    """Powers, 0 or above, whose mel bands are the given ones as nearly as can be.
+
+    There are more bins than bands, so that many spectra have the same bands. The iteration begins with one that is flat
+    within each band and multiplies each bin by how much its bands fall short: it stays positive, weighs soft bands like
+    loud ones, and goes no farther from the flat start than it must. It minimises the Kullback-Leibler divergence of the
+    bands; the same with squared errors, or with a pseudoinverse and what is negative set to 0, is farther off.
+
+    Args:
+        mel: float32 [batch, frames, bands], 0 or above.
+        matrix: float32 [bins, bands], see `mel_matrix`.
+        iterations: 30 get as near as 100 do.
+
+    Returns:
+        float32 [batch, frames, bins]; 0 in bins that no band holds.
+
+    Example:
+        >>> from keras_audio_vae.frontends.mel_matrix import mel_matrix
+        >>> matrix = mel_matrix(22050, 2205, 128)
+        >>> mel = tf.square(tf.random.stateless_normal([1, 3, 1103], [0, 1])) @ matrix
+        >>> bool(tf.reduce_mean(tf.abs(invert_mel(mel, matrix) @ matrix / mel - 1.0)) < 0.05)
+        True
+
+    Reference:
+        Lee, Seung: Algorithms for Non-negative Matrix Factorization, NIPS 2000 (the rule, for one factor).
+    """
+    means = _means_of_bands(matrix)
+    start = _product(mel / np.maximum(matrix.sum(axis=0), SMALLEST), means)
+    (powers,) = tf.while_loop(
+        lambda _: True,
+        lambda powers: (powers * _gains(powers, mel, matrix, means),),
+        (start,),
+        maximum_iterations=iterations,
+        parallel_iterations=1,
+    )
+    return tf.stop_gradient(powers)
+
+
+def mel_to_signal(
+    mel: tf.Tensor, matrix: np.ndarray, n_fft: int, hop: int, iterations: int = 32, momentum: float = 0.9
+) -> tf.Tensor:
+    """A signal whose mel bands are near the given ones: magnitudes and phases are found together.
+
+    It is Griffin-Lim without fixed magnitudes. Bands do not say where in a band the power lies, and what `invert_mel`
+    assumes, flat bands, no signal has. Here each iteration keeps what the spectrum of the last signal says about that
+    and only multiplies its powers until their bands are the wanted ones. No gradient passes through it.
+
+    Args:
+        mel: float32 [batch, frames, bands] of powers, 0 or above.
+        matrix: float32 [n_fft // 2 + 1, bands], see `mel_matrix`.
+        n_fft: Window and transform length in samples, a multiple of `hop`.
+        hop: Samples from one frame to the next.
+        iterations: Of the loop.
+        momentum: See `griffin_lim`; 0.9 gets nearer than 0.99 here, where the magnitudes move too.
+
+    Returns:
+        float32 [batch, frames * hop]; digital silence for bands of zero.
+
+    Example:
+        >>> from keras_audio_vae.frontends.mel_matrix import mel_matrix
+        >>> from keras_audio_vae.frontends.signal import stft
+        >>> matrix = mel_matrix(22050, 2205, 128)
+        >>> noise = tf.random.stateless_normal([1, 22050], [0, 1])
+        >>> mel = power(stft(noise, 2205, 441)) @ matrix
+        >>> found = power(stft(mel_to_signal(mel, matrix, 2205, 441), 2205, 441)) @ matrix
+        >>> bool(tf.norm(found - mel) / tf.norm(mel) < 0.1)
+        True
+
+    Reference:
+        Masuyama, Ueno, Ono: Signal Reconstruction from Mel-Spectrogram Based on Bi-Level Consistency of Full-Band
+            Magnitude and Phase, WASPAA 2023 (the problem; there it is solved by proximal steps).
+    """
+    means = _means_of_bands(matrix)
+
+    def to_bands(spectrum: tf.Tensor) -> tf.Tensor:
+        powers, gains = power(spectrum), tf.constant(1.0)
+        for _ in range(CORRECTIONS):
+            gains = gains * _gains(powers * gains, mel, matrix, means)
+        return scale(spectrum, tf.sqrt(gains))
+
+    start = tf.sqrt(invert_mel(mel, matrix, iterations=5))
+    return alternate(start, to_bands, n_fft, hop, iterations, momentum)
+
+
+def _gains(powers: tf.Tensor, mel: tf.Tensor, matrix: np.ndarray, means: np.ndarray) -> tf.Tensor:
+    """How much each bin's bands fall short of the given ones, the mean over its bands: [batch, frames, bins]."""
+    return _product(mel / tf.maximum(_product(powers, matrix), SMALLEST), means)
+
+
+def _means_of_bands(matrix: np.ndarray) -> np.ndarray:
+    """The matrix that gives each bin the mean of its bands: [bands, bins], 0 for a bin that no band holds."""
+    of_bins = matrix.sum(axis=1)
+    return np.where(of_bins > 0.0, matrix.T / np.maximum(of_bins, SMALLEST), 0.0).astype(np.float32)
+
+
+def _product(values: tf.Tensor, matrix: np.ndarray) -> tf.Tensor:
+    """`values @ matrix` for a mel matrix or its transpose, block by block: it is zero but near its diagonal."""
+    parts = []
+    for block in np.array_split(matrix, min(BLOCKS, matrix.shape[1]), axis=1):
+        rows = np.flatnonzero(block.any(axis=1))
+        first, last = (rows[0], rows[-1] + 1) if rows.size else (0, 1)
+        parts.append(tf.matmul(values[..., first:last], tf.constant(block[first:last])))
+    return tf.concat(parts, axis=-1)
