@@ -26,6 +26,9 @@ class ToyModel(keras.Model):
     def call(self, waveform: tf.Tensor) -> tf.Tensor:
         return tf.cast(self.dense(waveform[..., 0]), tf.float32)[..., tf.newaxis]
 
+    def adapt(self, batches) -> None:
+        """Has nothing to know of the sounds before training."""
+
     def reconstruct(self, waveform: tf.Tensor) -> tf.Tensor:
         return self(waveform)
 
