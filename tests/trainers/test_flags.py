@@ -80,7 +80,7 @@ def test_settings_survive_the_command_line(settings):
         (["--learning_rate=0"], "--learning_rate must be greater than 0.0, not 0.0"),
         (["--widths=128,"], "--widths=128,: expected whole numbers, separated by commas"),
         (["--strides=3,0"], "--strides must be at least 1, not 0"),
-        (["--frontend=mel"], "--frontend must be one of stft, waveform, not 'mel'"),
+        (["--frontend=mels"], "--frontend must be one of stft, waveform, mel, not 'mels'"),
         (["--fresh=maybe"], "--fresh=maybe: expected true or false"),
         (["--data="], "--data is required"),
         (["--data=a\nb"], "--data must be one line"),
@@ -149,7 +149,7 @@ def test_the_family_decides_which_flags_there_are(tmp_path, arguments):
     assert type(settings) is VQVAESettings and settings.model == "vqvae"
     with pytest.raises(flags.FlagError, match="codebook_size"):
         flags.parse(FitSettings, ["--model=vae", "--codebook_size=8"])
-    with pytest.raises(flags.FlagError, match=r"--model must be one of vae, hvae, vqvae, not 'gan'"):
+    with pytest.raises(flags.FlagError, match=r"--model must be one of vae, hvae, vqvae, vocoder, not 'gan'"):
         flags.parse(FitSettings, ["--model=gan"])
 
 
