@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_audio_vae.frontends.channels import bins_to_channels, channels_to_bins, from_mono_batch, to_mono_batch
 from keras_audio_vae.frontends.griffin_lim import griffin_lim, power
 from keras_audio_vae.frontends.mel_inversion import invert_mel, mel_to_signal
-from keras_audio_vae.frontends.mel_matrix import mel_matrix
+from keras_audio_vae.frontends.mel_matrix import mel_matrix, narrowest_spacing
 from keras_audio_vae.frontends.signal import stft
 
 METHODS = ("joint", "griffin_lim")
@@ -169,10 +169,7 @@ class MelFrontEnd(keras.layers.Layer):
 
 def _refuse_degenerate_bands(sample_rate: int, hop: int, n_fft: int, bands: int) -> None:
     """Where bins lie farther apart than bands, some bands hold no bin and their neighbours all the same one."""
-    nyquist = sample_rate / 2
-    # Slaney's mel scale: linear up to 1 kHz, 15 mel, then 27 mel for each factor of 6.4.
-    mels = 15.0 * nyquist / 1000.0 if nyquist < 1000.0 else 15.0 + 27.0 * math.log(nyquist / 1000.0, 6.4)
-    between_bands, between_bins = mels / (bands + 1) * 1000.0 / 15.0, sample_rate / n_fft
+    between_bands, between_bins = narrowest_spacing(sample_rate, bands), sample_rate / n_fft
     if between_bands < between_bins:
         enough = max(2, math.ceil(sample_rate / between_bands / hop)) * hop
         raise ValueError(

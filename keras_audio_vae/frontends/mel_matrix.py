@@ -1,4 +1,4 @@
-"""The matrix that sums an FFT's bins into mel bands, the one place outside `audio/` that asks librosa for anything."""
+"""The bands that an FFT's bins are summed into, the one place outside `audio/` that asks librosa for anything."""
 
 import functools
 import warnings
@@ -33,3 +33,17 @@ def mel_matrix(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
     matrix = np.ascontiguousarray(filters.T, dtype=np.float32)
     matrix.setflags(write=False)
     return matrix
+
+
+def narrowest_spacing(sample_rate: int, n_mels: int) -> float:
+    """Distance of the lowest two of the bands of `mel_matrix`, which lie closest together, in Hz.
+
+    Args:
+        sample_rate: Samples per second, Hz.
+        n_mels: Number of mel bands.
+
+    Example:
+        >>> round(narrowest_spacing(22050, 128), 1)
+        25.8
+    """
+    return float(librosa.mel_frequencies(n_mels + 2, fmin=0.0, fmax=sample_rate / 2)[1])

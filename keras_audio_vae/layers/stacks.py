@@ -60,7 +60,7 @@ class Encoder(keras.layers.Layer):
 
     def reach(self, hop: int) -> int:
         """Samples to either side that a hidden frame depends on, of frames of `hop` samples."""
-        return sum(depth * stage for depth, stage in zip(self.depths, stage_hops(hop, self.strides), strict=True))
+        return _reach_of_blocks(hop, self.depths, self.strides)
 
     def call(self, features):
         """[batch, frames, bins] -> [batch, frames / prod(strides), widths[-1]]."""
@@ -128,8 +128,8 @@ class Decoder(keras.layers.Layer):
     def reach(self, hop: int) -> int:
         """Samples to either side that a frame depends on, of frames of `hop` samples; one frame for each upsampling."""
         stages = stage_hops(hop, self.strides)
-        blocks = sum(depth * stage for depth, stage in zip(self.depths, stages, strict=True))
-        return blocks + sum(stages[1:] if self.upsampling == "transposed" else stages[:-1])
+        upsampling = sum(stages[1:] if self.upsampling == "transposed" else stages[:-1])
+        return _reach_of_blocks(hop, self.depths, self.strides) + upsampling
 
     def call(self, latents, draft_features=None):
         """[batch, frames, dim], [batch, frames * prod(strides), bins] -> [batch, frames * prod(strides), widths[0]]."""
@@ -161,6 +161,11 @@ def stage_hops(hop: int, strides: Sequence[int]) -> list[int]:
         [210, 630, 1260]
     """
     return [hop * math.prod(strides[:stage]) for stage in range(len(strides) + 1)]
+
+
+def _reach_of_blocks(hop: int, depths: Sequence[int], strides: Sequence[int]) -> int:
+    """A convolution of three frames reaches one frame, at its stage's rate."""
+    return sum(depth * stage for depth, stage in zip(depths, stage_hops(hop, strides), strict=True))
 
 
 def _width(step: keras.layers.Layer) -> int:

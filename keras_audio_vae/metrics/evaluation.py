@@ -15,6 +15,8 @@ from keras_audio_vae.metrics.use import SHUFFLED, shuffled_row
 from keras_audio_vae.metrics.watches import watch_for
 
 SPECTROGRAM = "spectrogram distance (decades)"
+"""How far the mel bands themselves are, before a waveform is found for them."""
+
 CONVERSION = "conversion alone"
 """The row of what mel bands and their synthesis cost with no model between."""
 
@@ -115,8 +117,9 @@ class _Evaluation:
         self.baselines = baselines
         self.generator = np.random.default_rng(seed)
         self.watch = watch_for(model)
-        self.of_spectrogram = getattr(model, "predicts_spectrogram", False)
-        if self.of_spectrogram:
+        self.latent_distances: dict[str, Any] = {}  # of a waveform and latents, both with the batch
+        if getattr(model, "predicts_spectrogram", False):
+            self.latent_distances[SPECTROGRAM] = lambda batch, latents: self.model.spectrogram_distance(batch, latents)
             self.baselines = {
                 CONVERSION: lambda waveform, _: np.asarray(self.model.convert(waveform[np.newaxis]))[0],
                 **baselines,
@@ -135,7 +138,7 @@ class _Evaluation:
         for measure, value in self.watch.add(batch).items():
             self._note(RECONSTRUCTION, measure, float(_finite([value], name)))
         latents = self.model.encode(batch)
-        self._measure_spectrogram(RECONSTRUCTION, waveform, latents)
+        self._measure_latents(RECONSTRUCTION, batch, latents)
         self.latents.append(tf.nest.map_structure(lambda level: _finite(level, name).astype(self.watch.dtype), latents))
         self.names.append(name)
         self.samples += len(waveform)
@@ -149,12 +152,13 @@ class _Evaluation:
         if len(self.names) > 1:
             self._measure_shuffled(0, self.first, int(self.generator.integers(1, len(self.names))))
         directions = {m.name: f"{'higher' if m.higher_is_better else 'lower'} is better" for m in self.measures}
+        directions |= dict.fromkeys(self.latent_distances, "lower is better")
         shuffled = [row for row in self.values if row not in (RECONSTRUCTION, *self.baselines)]
         return Report(
             recordings=tuple(self.names),
             seconds=self.samples / self.model.sample_rate,
             sample_rate=self.model.sample_rate,
-            directions={**directions, **self._spectrogram_direction(), **self.watch.directions},
+            directions={**directions, **self.watch.directions},
             values={row: self.values[row] for row in (RECONSTRUCTION, *shuffled, *self.baselines)},
             latents=self.watch.use(self.latents, {row: self._rise(row) for row in shuffled}),
             title=title,
@@ -168,7 +172,7 @@ class _Evaluation:
             with_batch = tf.nest.map_structure(lambda level: level[np.newaxis], latents)
             estimate = self.model.decode(with_batch, len(waveform))
             self._measure(row, waveform, _finite(estimate, self.names[recording]), position=recording)
-            self._measure_spectrogram(row, waveform, with_batch, position=recording)
+            self._measure_latents(row, waveform[np.newaxis], with_batch, position=recording)
         for (row, measure), value in self.watch.add_shuffled(waveform[np.newaxis], others).items():
             self._note(row, measure, value, position=recording)
 
@@ -176,25 +180,21 @@ class _Evaluation:
         for measure in self.measures:
             self._note(row, measure.name, measure.function(original, estimate, self.model.sample_rate), position)
 
-    def _measure_spectrogram(self, row: str, waveform: np.ndarray, latents: Any, position: int | None = None) -> None:
-        """Measures the mel bands themselves, before a waveform is found for them, where the model predicts bands."""
-        if self.of_spectrogram:
-            distance = self.model.spectrogram_distance(waveform[np.newaxis], latents)
-            self._note(row, SPECTROGRAM, float(np.asarray(distance)[0]), position)
+    def _measure_latents(self, row: str, batch: np.ndarray, latents: Any, position: int | None = None) -> None:
+        for name, distance in self.latent_distances.items():
+            self._note(row, name, float(np.asarray(distance(batch, latents))[0]), position)
 
     def _note(self, row: str, measure: str, value: float, position: int | None = None) -> None:
         """Keeps a figure at a recording's place, by default the end."""
         figures = self.values.setdefault(row, {}).setdefault(measure, [])
         figures.insert(len(figures) if position is None else position, value)
 
-    def _spectrogram_direction(self) -> dict[str, str]:
-        return {SPECTROGRAM: "lower is better"} if self.of_spectrogram else {}
-
     def _rise(self, row: str) -> dict[str, float]:
         """Returns, for every distance, the mean of a row of other latents over the mean with the right ones."""
         means = {r: {m: float(np.mean(v)) for m, v in self.values[r].items()} for r in (RECONSTRUCTION, row)}
         distances = {measure.name for measure in self.measures if not measure.higher_is_better}
-        kept = [name for name in means[row] if name in distances or name in {SPECTROGRAM, *self.watch.directions}]
+        distances |= {*self.latent_distances, *self.watch.directions}
+        kept = [name for name in means[row] if name in distances]
         return {name: means[row][name] / max(means[RECONSTRUCTION][name], 1e-12) for name in kept}
 
 

@@ -29,9 +29,8 @@ class AudioAutoencoder(keras.Model):
         arguments: What the family's constructor was given, by name, as JSON values: its configuration. Used here are
             `sample_rate` (in Hz); `channels` (of every waveform); `clipnorm` (largest norm of the gradient of the
             global batch; 0 for no clipping; applied here, after the replicas' gradients are added up: an optimizer's
-            own acts before, on each replica alone); and `seed` (of the noise in
-            training, which is a function of the seed, the optimizer's step and the example's place in the global batch,
-            and of nothing else).
+            own acts before, on each replica alone); and `seed` (of the noise in training, which is a function of the
+            seed, the optimizer's step and the example's place in the global batch, and of nothing else).
         network: Between waveform and hidden frames, and latent vectors and waveform.
         loss: What a reconstruction is charged for.
         latent_dim: Size of a latent vector, where it is no argument.

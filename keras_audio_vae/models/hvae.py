@@ -377,7 +377,8 @@ def _check(config: Mapping[str, Any]) -> None:
     check_arguments(
         config,
         counts=(
-            *("latent_dim", "top_dim", "top_stride", "top_width", "vamp_components", "coarse_bands", "warmup_steps"),
+            *("latent_dim", "top_dim", "top_stride", "top_width"),
+            *("vamp_components", "coarse_bands", "warmup_steps"),
         ),
         amounts=(
             *("waveform_bands", "top_depth", "coarse_weight", "mean_share", "beta", "target_bps", "free_bits"),

@@ -133,9 +133,14 @@ def fit(
     run = _Run(model, strategy, pipeline, valid_pipeline, Path(run_dir), options)
     if not run.resumed_from:
         with _faults_of(pipeline):
-            model.adapt(pipeline.evaluation(options.batch_size))
+            model.adapt(_every_chunk(pipeline, options.batch_size))
     run.train(callbacks, verbose)
     return run.result(verbose)
+
+
+def _every_chunk(pipeline: Pipeline, batch_size: int) -> Iterator[Any]:
+    """Every chunk once, of which nothing is read or even planned until the first is asked for."""
+    yield from pipeline.evaluation(batch_size)
 
 
 def _compiled(

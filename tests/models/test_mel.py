@@ -11,9 +11,9 @@ MEL = {"hop": 441, "n_fft": 1764, "mel_bands": 32, "widths": [8, 16], "depths": 
 NO_PHASE = {"frontend": "mel", "waveform_bands": 0, "waveform_weight": 0.0, "stft_weight": 0.0}
 VAE = {**MEL, **NO_PHASE, "strides": [2], "latent_dim": 4}
 MAKERS = {
-    "vae": lambda **more: kav.VAE(**VAE, **more),
-    "hvae": lambda **more: kav.HVAE(**VAE, top_dim=4, top_width=8, coarse_weight=0.0, **more),
-    "vqvae": lambda **more: kav.VQVAE(**VAE, num_codebooks=2, kmeans_init=False, **more),
+    "vae": lambda: kav.VAE(**VAE),
+    "hvae": lambda: kav.HVAE(**VAE, top_dim=4, top_width=8, coarse_weight=0.0),
+    "vqvae": lambda: kav.VQVAE(**VAE, num_codebooks=2),
 }
 
 
@@ -144,8 +144,8 @@ def test_blocks_are_faded_into_each_other(model, monkeypatch):
     sound = tf.constant(0.3 * np.sin(2 * np.pi * 220 / 22050 * np.arange(60000)), tf.float32)[tf.newaxis, :, tf.newaxis]
     whole = model.reconstruct(sound).numpy()[0, :, 0]
     assert len(whole) == 60000
-    steps = np.abs(np.diff(whole))
-    assert steps[22050 - 2 : 22050 + 2].max() <= steps.max()
+    steps, seam = np.abs(np.diff(whole)), slice(22050 - 2, 22050 + 2)
+    assert steps[seam].max() <= np.delete(steps, seam).max()
     powers = [np.mean(whole[a : a + 2205] ** 2) for a in range(11025, 44100, 2205)]
     assert min(powers) > 0.2 * max(powers)
 

@@ -225,9 +225,8 @@ def test_a_sound_file_is_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def model():
-    return VQVAE(
-        widths=[8], depths=[1], strides=[], latent_dim=4, waveform_bands=4, num_codebooks=2, codebook_size=8, name="one"
-    )
+    network = {"widths": [8], "depths": [1], "strides": [], "latent_dim": 4, "waveform_bands": 4}
+    return VQVAE(**network, num_codebooks=2, codebook_size=8, kmeans_init=True, name="one")
 
 
 def test_a_model_keeps_its_fingerprint_under_another_name_and_when_loaded(model, tmp_path):

@@ -269,9 +269,10 @@ class VectorQuantizer(keras.layers.Layer):
         codes = self._choose(rows, codebook)
         chosen = look_up(codebook, codes)
         mean, batch_variance, own_variance = self._variances(tokens, learning)
-        scale = tf.ones([])
+        scale, scales = tf.ones([]), tf.ones([])
         if self.commitment == "adaptive":
             scale = 1.0 / (own_variance if variance is None else variance)
+            scales = bounded(scale, _squared(tokens.values, mean))
         [error] = counted.means([_squared(tokens.values, tf.stop_gradient(chosen))])
         dead, restarts = self.codebook.num_dead(), tf.zeros([])
         if placed is not None:
@@ -290,7 +291,7 @@ class VectorQuantizer(keras.layers.Layer):
         return Found(
             tf.reshape(tf.stop_gradient(tf.where(ready, chosen, rows)), shape),
             tf.reshape(codes, shape[:2]),
-            self._terms(counted_rows(encodings, weights), chosen, codebook, counted, temperature, mean, scale),
+            self._terms(counted_rows(encodings, weights), chosen, codebook, counted, scales, temperature),
             {name: tf.stop_gradient(value) for name, value in measures.items()},
             ready,
             own_variance,
@@ -307,22 +308,19 @@ class VectorQuantizer(keras.layers.Layer):
         chosen: tf.Tensor,
         codebook: tf.Tensor,
         tokens: Tokens,
+        scales: tf.Tensor,
         temperature: tf.Tensor,
-        mean: tf.Tensor,
-        scale: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        if self.commitment == "adaptive":
-            scale = bounded(scale, _squared(tokens.values, mean))
-        commitment = tokens.own_mean(scale * _squared(rows, tf.stop_gradient(chosen)))
+        commitment = tokens.own_mean(scales * _squared(rows, tf.stop_gradient(chosen)))
         losses = {"commitment": self.commitment_weight * commitment}
         if self.update == "gradient":
-            losses["codebook"] = tokens.own_mean(scale * _squared(chosen, tf.stop_gradient(rows)))
+            losses["codebook"] = tokens.own_mean(scales * _squared(chosen, tf.stop_gradient(rows)))
         if self.evenness_weight:
             losses["evenness"] = self.evenness_weight * unevenness(rows, codebook, tokens, temperature)
         return losses
 
     def _variances(self, tokens: Tokens, learning: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The batch's mean, its variance, and the running one: scalars above 0, means over the dimensions."""
+        """The batch's mean [code_dim], and variances, the batch's and the running one: scalars above 0."""
         [mean] = tokens.means([tokens.values])
         variance, mean_square = tokens.means([_squared(tokens.values, mean), _squared(tokens.values, 0.0)])
         variance = floored(variance, mean_square)
