@@ -1,6 +1,6 @@
 """One loop over whole recordings: what the model makes of each, and what the baselines do."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -106,6 +106,11 @@ def evaluate(
     return evaluation.report(title)
 
 
+def _latent_distances(model: Any) -> dict[str, Callable[[Any, Any], Any]]:
+    """By name, what is measured of a waveform and latents, both with the batch, before there is sound."""
+    return {SPECTROGRAM: model.spectrogram_distance} if getattr(model, "predicts_spectrogram", False) else {}
+
+
 class _Evaluation:
     """The figures and the latents gathered so far."""
 
@@ -117,9 +122,8 @@ class _Evaluation:
         self.baselines = baselines
         self.generator = np.random.default_rng(seed)
         self.watch = watch_for(model)
-        self.latent_distances: dict[str, Any] = {}  # of a waveform and latents, both with the batch
-        if getattr(model, "predicts_spectrogram", False):
-            self.latent_distances[SPECTROGRAM] = lambda batch, latents: self.model.spectrogram_distance(batch, latents)
+        self.latent_distances = _latent_distances(model)
+        if self.latent_distances:
             self.baselines = {
                 CONVERSION: lambda waveform, _: np.asarray(self.model.convert(waveform[np.newaxis]))[0],
                 **baselines,

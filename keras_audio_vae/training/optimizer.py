@@ -1,4 +1,4 @@
-"""AdamW, and a learning rate that knows how far the run has come, by steps or by the clock."""
+"""AdamW of bounded steps, and a learning rate that knows how far the run has come, by steps or by the clock."""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +7,43 @@ import keras
 
 from keras_audio_vae.training.variables import is_assigned
 
+LARGEST_CHANGE = 0.05  # of a kernel's size, in one step
+LEAST_SIZE = 0.04  # kernels that start at zero have to start all the same
+
+
+@keras.saving.register_keras_serializable("keras_audio_vae")
+class BoundedAdamW(keras.optimizers.AdamW):
+    """AdamW of which no step changes a kernel by more than about a twentieth of its size.
+
+    Adam's steps are as long as the learning rate, however small the entries of a kernel are. In a network without
+    normalisation a step of a tenth of the kernels blows the outputs up, and what it was before is forgotten in the way
+    back: at 0.006 the losses rose a thousandfold within 100 steps and the run was lost (benchmarks/RESULTS.md). So the
+    learning rate of a kernel is at most 0.05 times the root mean square of its entries, which counts as 0.04 where it
+    is less: rates up to 0.002 are never lowered. Gains and biases have no size to compare with and keep theirs.
+
+    Args:
+        *args: Those of `keras.optimizers.AdamW`.
+        **kwargs: As well.
+
+    Example:
+        >>> kernel = keras.Variable([[1.0, -1.0]])
+        >>> optimizer = BoundedAdamW(learning_rate=0.5, weight_decay=0.0)
+        >>> optimizer.apply([keras.ops.ones((1, 2))], [kernel])
+        >>> keras.ops.convert_to_numpy(kernel).round(3)
+        array([[ 0.95, -1.05]], dtype=float32)
+
+    Reference:
+        Shazeer, Stern: Adafactor, ICML 2018 (steps relative to a tensor's size, and no smaller than of a least one);
+        You et al.: Large Batch Optimization for Deep Learning, ICLR 2020 (trust ratio).
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        """One step of one variable."""
+        if len(variable.shape) >= 2:
+            size = keras.ops.sqrt(keras.ops.mean(keras.ops.square(variable)))
+            learning_rate = keras.ops.minimum(learning_rate, LARGEST_CHANGE * keras.ops.maximum(size, LEAST_SIZE))
+        super().update_step(gradient, variable, learning_rate)
+
 
 def make_optimizer(
     variables: Sequence[keras.Variable],
@@ -14,8 +51,8 @@ def make_optimizer(
     learning_rate: float = 2e-3,
     weight_decay: float = 1e-2,
     ema_decay: float = 0.99,
-) -> keras.optimizers.AdamW:
-    """Builds AdamW for `variables`; call it inside the scope of the run's strategy.
+) -> BoundedAdamW:
+    """Builds the optimizer of `variables`; call it inside the scope of the run's strategy.
 
     beta_1 = 0.8 and beta_2 = 0.99 are what GAN vocoders and RAVE train with: short memories suit runs of few thousand
     steps. Gains and biases (fewer than two dimensions) do not decay: they have no scale to keep small; codes neither:
@@ -38,7 +75,7 @@ def make_optimizer(
         >>> round(float(kernel[0, 0]), 3), float(bias[0])
         (0.95, 1.0)
     """
-    optimizer = keras.optimizers.AdamW(
+    optimizer = BoundedAdamW(
         learning_rate,
         weight_decay=weight_decay,
         beta_1=0.8,
