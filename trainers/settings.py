@@ -251,7 +251,7 @@ class HVAESettings(AutoencoderSettings):
     beta: float = flag(
         0.001, "loss", "weight of the bottom's KL; where it begins with rate_control=target", unit="loss/nat", least=0.0
     )
-    target_bps: float = flag(2700.0, "loss", "bottom's rate to hold, rate_control=target", unit="bits/s", least=0.0)
+    target_bps: float = flag(2600.0, "loss", "bottom's rate to hold, rate_control=target", unit="bits/s", least=0.0)
     free_bits: float = flag(0.1, "loss", "KL per dimension of the bottom that costs nothing", unit="nats", least=0.0)
     top_beta: float = flag(
         0.0002,

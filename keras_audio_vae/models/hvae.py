@@ -118,7 +118,7 @@ class HVAE(AudioAutoencoder):
         coarse_bands: int = 32,
         rate_control: str = "target",
         beta: float = 1e-3,
-        target_bps: float = 2700.0,
+        target_bps: float = 2600.0,
         free_bits: float = 0.1,
         top_beta: float = 2e-4,
         top_target_bps: float = 300.0,
