@@ -190,22 +190,19 @@ FLOAT32_ALWAYS = (
 )
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(scope="module", params=CASES)
 def name(request):
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def case(name):
     return CASES[name]
 
 
-def numbers(outputs):
-    return [tf.cast(output, tf.float32).numpy() for output in tf.nest.flatten(outputs)]
-
-
-def made(case):
-    """The object with every weight created and none at a value that hides it."""
+@pytest.fixture(scope="module")
+def thing(case):
+    """The object with every weight created and none at a value that hides it; no test changes it."""
     thing = case.make()
     case.run(thing, *case.inputs)
     for number, weight in enumerate(thing.trainable_variables):
@@ -213,18 +210,26 @@ def made(case):
     return thing
 
 
+@pytest.fixture(scope="module")
+def outputs(case, thing):
+    return case.run(thing, *case.inputs)
+
+
+def numbers(outputs):
+    return [tf.cast(output, tf.float32).numpy() for output in tf.nest.flatten(outputs)]
+
+
 def assert_same(left, right, tolerance=0.0):
     for a, b in zip(numbers(left), numbers(right), strict=True):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
-def test_config_survives_json_and_makes_an_equal_object(case):
-    thing = case.make()
+def test_config_survives_json_and_makes_an_equal_object(case, thing):
     config = json.loads(json.dumps(thing.get_config()))
     again = type(thing).from_config(config)
     assert again.get_config() == thing.get_config()
     if not isinstance(thing, keras.Model):  # which its constructor has built
-        case.run(thing, *case.inputs), case.run(again, *case.inputs)
+        case.run(again, *case.inputs)
     assert [weight.shape for weight in again.weights] == [weight.shape for weight in thing.weights]
 
 
@@ -235,8 +240,7 @@ def test_it_is_registered_for_loading_without_custom_objects(case):
     assert keras.saving.get_registered_name(type(thing)).startswith("keras_audio_vae>")
 
 
-def test_weights_that_were_saved_give_the_same_outputs(case, name, tmp_path):
-    thing = made(case)
+def test_weights_that_were_saved_give_the_same_outputs(case, thing, outputs, tmp_path):
     if isinstance(thing, keras.Model):
         thing.save(tmp_path / "model.keras")
         again = keras.saving.load_model(tmp_path / "model.keras")
@@ -244,17 +248,15 @@ def test_weights_that_were_saved_give_the_same_outputs(case, name, tmp_path):
         again = type(thing).from_config(thing.get_config())
         case.run(again, *case.inputs)
         again.set_weights(thing.get_weights())
-    assert_same(case.run(thing, *case.inputs), case.run(again, *case.inputs))
+    assert_same(outputs, case.run(again, *case.inputs))
 
 
-def test_a_graph_gives_what_eager_execution_does(case):
-    thing = made(case)
-    graph = tf.function(lambda *inputs: case.run(thing, *inputs))
-    assert_same(case.run(thing, *case.inputs), graph(*map(tf.constant, case.inputs)), tolerance=1e-4)
+def test_a_graph_gives_what_eager_execution_does(case, thing, outputs):
+    graph = tf.function(lambda *inputs: case.run(thing, *inputs), autograph=False)  # as the package's own graphs
+    assert_same(outputs, graph(*map(tf.constant, case.inputs)), tolerance=1e-4)
 
 
-def test_gradients_reach_every_trainable_weight(case):
-    thing = made(case)
+def test_gradients_reach_every_trainable_weight(case, thing):
     with tf.GradientTape() as tape:
         # Squares, so that what a symmetry makes equal to a constant in the sum still has a gradient.
         total = tf.add_n([tf.reduce_sum(tf.square(x)) for x in tf.nest.flatten(case.run(thing, *case.inputs))])
@@ -266,18 +268,26 @@ def test_gradients_reach_every_trainable_weight(case):
         assert np.isfinite(gradient).all() and gradient.any(), weight.path
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_dtype_policy_is_followed_and_weights_stay_float32(case, name, policy):
-    keras.config.set_dtype_policy(policy)
-    try:
-        thing = case.make()
-        outputs = tf.nest.flatten(case.run(thing, *case.inputs))
-    finally:
-        keras.config.set_dtype_policy("float32")
-    short = policy == "mixed_bfloat16" and not name.startswith((*FLOAT32_ALWAYS, "AudioNetwork"))
-    assert {output.dtype for output in outputs} == {tf.bfloat16 if short else tf.float32}
+def assert_policy(thing, outputs, dtype):
+    """The outputs have this type, and the weights that of 32 bits whatever the policy is."""
+    assert {output.dtype for output in tf.nest.flatten(outputs)} == {dtype}
     assert {weight.dtype for weight in thing.trainable_variables} <= {"float32"}
     assert all(np.isfinite(array).all() for array in numbers(outputs))
+
+
+def test_outputs_and_weights_are_float32_by_default(thing, outputs):
+    assert_policy(thing, outputs, tf.float32)
+
+
+def test_a_policy_of_mixed_precision_is_followed_and_weights_stay_float32(case, name):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        thing = case.make()
+        outputs = case.run(thing, *case.inputs)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    always = name.startswith((*FLOAT32_ALWAYS, "AudioNetwork"))
+    assert_policy(thing, outputs, tf.float32 if always else tf.bfloat16)
 
 
 def test_a_model_keeps_its_policy_when_it_is_loaded(tmp_path):

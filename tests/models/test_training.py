@@ -9,13 +9,15 @@ from tests.models.shared import noise, opened
 TINY = {"widths": [8, 16], "depths": [1, 1], "latent_dim": 8, "waveform_bands": 4}
 SAMPLES = 1890
 NO_SPECTRA = {"stft_weight": 0.0, "mel_weight": 0.0}  # most of the time goes into them
+SHALLOW = {"widths": [8], "depths": [1], "strides": []}  # quick to trace
 VARIANTS = {
-    "target, clipped": {"clipnorm": 0.01, **NO_SPECTRA},
+    "target, clipped": {"clipnorm": 0.01, **SHALLOW, **NO_SPECTRA},
     "free bits, batch norm": {
         "rate_control": "free_bits",
         "free_bits": 0.5,
         "beta": 0.1,
         "latent_norm": "batch",
+        **SHALLOW,
         **NO_SPECTRA,
     },
 }
@@ -75,7 +77,7 @@ def test_plain_arrays_and_dictionaries_train_alike():
     forms = [waveform, {"waveform": waveform, "mask": np.ones((5, SAMPLES))}]
     results = []
     for form in forms:
-        model = make()
+        model = make(**NO_SPECTRA)
         history = model.fit(form, batch_size=2, epochs=1, verbose=0, shuffle=False).history
         results.append([*model.get_weights(), np.array(history["loss"])])
     for left, right in zip(*results, strict=True):
@@ -83,7 +85,7 @@ def test_plain_arrays_and_dictionaries_train_alike():
 
 
 def test_training_is_a_function_of_the_seed():
-    first, again, other = (make(seed=seed) for seed in (1, 1, 2))
+    first, again, other = (make(seed=seed, **NO_SPECTRA) for seed in (1, 1, 2))
     for model in (first, again, other):
         fit(model, batches(count=2), epochs=1)
     same = [np.array_equal(a, b) for a, b in zip(first.get_weights(), again.get_weights(), strict=True)]
@@ -121,7 +123,7 @@ def test_gradients_reach_every_weight_once_training_has_begun(arguments):
 @pytest.mark.parametrize("arguments", [{"latent_norm": "batch"}, {"frontend": "waveform"}], ids=str)
 def test_silence_trains_with_finite_loss_and_weights(arguments):
     model = make(keras.optimizers.Adam(1e-2), **arguments)
-    history = fit(model, tf.data.Dataset.from_tensors({"waveform": tf.zeros([2, SAMPLES, 1])}).repeat(3))
+    history = fit(model, tf.data.Dataset.from_tensors({"waveform": tf.zeros([2, SAMPLES, 1])}).repeat(3), epochs=1)
     assert np.isfinite(list(history.values())).all()
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
@@ -194,7 +196,7 @@ def test_bfloat16_trains_with_finite_loss_and_float32_latents():
         model = make(keras.optimizers.Adam(1e-3))
     finally:
         keras.config.set_dtype_policy("float32")
-    assert np.isfinite(fit(model, batches())["loss"]).all()
+    assert np.isfinite(fit(model, batches(count=1))["loss"]).all()
     assert model.network.encoder.compute_dtype == "bfloat16"
     waveform = noise(2, SAMPLES, 1)
     assert model.encode(waveform).dtype == model.reconstruct(waveform).dtype == model.posterior(waveform).dtype

@@ -15,10 +15,10 @@ from trainers import coding, command, fit, reconstruct
 from trainers.reconstruct import ReconstructSettings
 from trainers.settings import FitSettings
 
-TINY = [
+TINY = [  # one stage and no spectral losses, which take most of the time that tracing takes
     *("--widths=8", "--depths=1", "--strides=", "--hop=630", "--n_fft=1260", "--latent_dim=8", "--waveform_bands=4"),
     *("--codebook_size=16", "--num_codebooks=3", "--chunk_samples=6300", "--epochs=1", "--steps_per_epoch=3"),
-    *("--batch_size=4", "--listen=0", "--notensorboard", "--scan_cache=0"),
+    *("--batch_size=4", "--listen=0", "--notensorboard", "--scan_cache=0", "--stft_weight=0", "--mel_weight=0"),
 ]
 
 
