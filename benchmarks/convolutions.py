@@ -105,9 +105,7 @@ def main() -> None:
     parts = data.split(data.load(settings.data, settings), settings)
     pipelines = {name: data.chunk(parts[name], settings) for name in ("train", "valid")}
     PictureDecoder.bands = settings.mel_bands
-    print(
-        f"{describe_machine()}\n\n| convolutions over | steps | spectrogram | mel | STFT | weights |"
-    )
+    print(f"{describe_machine()}\n\n| convolutions over | steps | spectrogram | mel | STFT | weights |")
     print("|---|---|---|---|---|---|")
     for name, encoder, decoder in (
         ("time", Encoder, Decoder),

@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--codes", type=int, default=1024, help="codes to choose from (1,024)")
     parser.add_argument("--pairs", type=int, default=5, help="pairs of measurements (5)")
     arguments = parser.parse_args()
-    quantizer = VectorQuantizer(arguments.codes, arguments.dim)
+    quantizer = VectorQuantizer(arguments.codes, arguments.dim, conscience=0.0)
     codebook = quantizer.codebook.values()
     vectors = tf.random.stateless_normal([1, arguments.tokens, arguments.dim], seed=[0, 1])
     quantize = tf.function(quantizer.encode, autograph=False)

@@ -21,5 +21,7 @@ def test_the_python_examples_run_and_keep_their_promises(tmp_path, monkeypatch):
     saved = keras.saving.load_model("vae.keras").reconstruct(waveform)
     np.testing.assert_allclose(saved, names["reconstruction"], atol=1e-5)
     assert (tmp_path / "export" / "1" / "saved_model.pb").is_file()
+    assert names["levels"].bottom.shape[1] == 5 * names["levels"].top.shape[1]
+    assert names["swapped"].shape == waveform.shape and names["drawn"].shape[0] == 8
     assert names["codes"].shape == (8, 35, 4) and names["vectors"].shape == (8, 35, 64)
     assert set(names["quantized"]._fields) == {"vectors", "codes", "losses", "measures"}

@@ -35,10 +35,10 @@ def run(
         or SIGTERM. In all but the first case one line on standard error says why.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    if HELP_FLAGS.intersection(arguments):
-        print(flags.format_help(settings_class.resolve(arguments), f"python -m {name}", purpose))
-        return 0
     try:
+        if HELP_FLAGS.intersection(arguments):
+            print(flags.format_help(settings_class.resolve(arguments), f"python -m {name}", purpose))
+            return 0
         settings = flags.parse(settings_class, arguments)
     except flags.FlagError as error:
         return _fail(name, error, BAD_FLAGS)

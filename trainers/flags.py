@@ -286,6 +286,9 @@ def peek(settings_class: type[FlagSet], name: str, arguments: Sequence[str]) -> 
     Returns:
         Its value there, or its default, also where the command line cannot be read: parsing it will say why.
 
+    Raises:
+        FlagError: The flag cannot have that value.
+
     Example:
         >>> from trainers.settings import FitSettings
         >>> peek(FitSettings, "model", ["--model=vqvae", "--unheard_of=1"])
@@ -297,6 +300,9 @@ def peek(settings_class: type[FlagSet], name: str, arguments: Sequence[str]) -> 
     except (absl_flags.Error, FlagError, OSError, ValueError):
         values.unparse_flags()
         values.mark_as_parsed()
+    [field] = (field for field in dataclasses.fields(settings_class) if field.name == name)
+    with checking_flags():
+        _check(field, values[name].value)
     return values[name].value
 
 

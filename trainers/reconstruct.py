@@ -64,10 +64,13 @@ def main(settings: ReconstructSettings) -> None:
         try:
             note = job.work(job.path)
         except (UserError, OSError, ValueError) as reason:  # one file's trouble is not the others'
-            print(f"skipped {audio.printable(job.source)}: {reason}", flush=True)
+            named = str(reason).startswith(job.source)
+            print(f"skipped {'' if named else audio.printable(job.source) + ': '}{reason}", flush=True)
             continue
         written += 1
         print(f"{job.path}: {note}", flush=True)
+    if 0 < written < len(jobs):
+        print(f"{written} of {len(jobs)} written, {len(jobs) - written} skipped")
     if not written:
         raise UserError(f"{settings.input}: nothing of it could be decoded, so nothing was written")
 

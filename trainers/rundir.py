@@ -60,8 +60,7 @@ class RunDirectory:
         Raises:
             UserError: The folder holds no run, or its `run.flags` cannot be read.
         """
-        if not self.flags.is_file():
-            raise UserError(f"{self.path} holds no run (no run.flags): name a folder that trainers.fit wrote")
+        self._require_flags()
         try:
             return flags.parse(FitSettings, [f"--flagfile={self.flags}"])
         except flags.FlagError as error:
@@ -102,10 +101,11 @@ class RunDirectory:
         """Loads the trained model.
 
         Raises:
-            UserError: The run has not ended yet, or the file cannot be read.
+            UserError: There is no run, or it has not ended yet, or the file cannot be read.
         """
         import keras
 
+        self._require_flags()
         if not self.model.is_file():
             raise UserError(
                 f"{self.model} is not there: the run has not ended; start trainers.fit again to go on with it"
@@ -146,6 +146,10 @@ class RunDirectory:
                 f"{self.path} holds a run of other flags ({', '.join(changed)}): "
                 "use another --run_dir, or --fresh to delete that run and start over"
             )
+
+    def _require_flags(self) -> None:
+        if not self.flags.is_file():
+            raise UserError(f"{self.path} holds no run (no run.flags): name a folder that trainers.fit wrote")
 
     def _refuse_foreign_files(self) -> None:
         """Raises a UserError if the folder holds something named as a run's files are, but no run."""

@@ -15,7 +15,7 @@ from keras_audio_vae.layers.vocoding import VocoderNetwork
 from keras_audio_vae.losses.masking import frame_mask, mean_present
 from keras_audio_vae.losses.spectrogram import SpectrogramLoss
 from keras_audio_vae.losses.terms import WeightedTerms
-from keras_audio_vae.models.batches import Batch, as_batch, as_latents, as_waveform
+from keras_audio_vae.models.batches import Batch, as_batch, as_latents, as_waveform, of_any_waveform
 from keras_audio_vae.models.blockwise import reconstruct_blocks
 
 
@@ -139,7 +139,7 @@ class AudioAutoencoder(keras.Model):
         """
         return self._encode(as_waveform(waveform, self.channels))
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    @of_any_waveform
     def _encode(self, waveform: tf.Tensor) -> Any:
         return self.encode_padded(self.pad(waveform))
 
@@ -192,7 +192,7 @@ class AudioAutoencoder(keras.Model):
         """`reconstruct` in one pass, whatever the length; also what is exported."""
         return self._reconstruct(as_waveform(waveform, self.channels))
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    @of_any_waveform
     def _reconstruct(self, waveform: tf.Tensor) -> tf.Tensor:
         return self.decode_frames(self.encode_padded(self.pad(waveform)))[:, : length_of(waveform, 1)]
 
@@ -211,7 +211,7 @@ class AudioAutoencoder(keras.Model):
         waveform = as_waveform(waveform, self.channels)
         return self._convert(waveform)[:, : waveform.shape[1]]
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    @of_any_waveform
     def _convert(self, waveform: tf.Tensor) -> tf.Tensor:
         return self.network.synthesize(self._mel("convert").features(self.pad(waveform)))
 
@@ -301,6 +301,7 @@ class AudioAutoencoder(keras.Model):
 
     def pad(self, waveform: tf.Tensor) -> tf.Tensor:
         """Zeros at the end up to a multiple of `latent_hop`: nothing is cropped, here or at the way back."""
+        waveform = tf.ensure_shape(waveform, [None, None, self.channels])
         samples = length_of(waveform, 1)
         missing = num_frames(samples, self.latent_hop) * self.latent_hop - samples
         return tf.pad(waveform, [[0, 0], [0, missing], [0, 0]])

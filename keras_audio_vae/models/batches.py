@@ -1,10 +1,11 @@
 """What a model takes as a batch: a waveform, or a waveform with the mask of its padding."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from keras_audio_vae.layers.quantizers.tokens import require_codes
 from keras_audio_vae.layers.two_levels import Levels
 
 
@@ -18,6 +19,17 @@ class Batch(NamedTuple):
 
     waveform: tf.Tensor
     mask: tf.Tensor
+
+
+def of_any_waveform(method: Callable[[Any, tf.Tensor], Any]) -> Any:
+    """Makes a method of a waveform a graph, traced once for all sizes of the batch and all lengths.
+
+    With the shapes of the first call it would be traced again for the second, which takes seconds.
+
+    Args:
+        method: Takes float32 [batch, samples, channels]; no dimension is known while it is traced.
+    """
+    return tf.function(method, input_signature=[tf.TensorSpec([None, None, None], tf.float32)], autograph=False)
 
 
 def as_waveform(waveform, channels: int) -> tf.Tensor:
@@ -132,13 +144,8 @@ def as_codes(codes, codebook_sizes: Sequence[int]) -> tf.Tensor:
     shape = codes.shape
     if shape.rank != 3 or shape[1] == 0 or (shape[2] is not None and not 1 <= shape[2] <= most):
         raise ValueError(f"Codes are [batch, at least one frame, 1 to {most} codebooks]; these are {tuple(shape)}.")
-    if tf.executing_eagerly() and shape.num_elements():
-        for book, size in enumerate(codebook_sizes[: shape[2]]):
-            least, largest = (int(reduce(codes[..., book])) for reduce in (tf.reduce_min, tf.reduce_max))
-            if least < 0 or largest >= size:
-                raise ValueError(
-                    f"Codes of codebook {book} are 0 to {size - 1}; these reach from {least} to {largest}."
-                )
+    if tf.executing_eagerly():  # in a graph the quantizer does
+        require_codes(codes, codebook_sizes)
     return tf.cast(codes, tf.int32)
 
 

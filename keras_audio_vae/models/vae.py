@@ -13,7 +13,7 @@ from keras_audio_vae.losses.masking import frame_mask
 from keras_audio_vae.losses.rate import RateControl
 from keras_audio_vae.models.arguments import check_arguments, linear_bands, make_loss, make_network
 from keras_audio_vae.models.autoencoder import AudioAutoencoder
-from keras_audio_vae.models.batches import Batch, as_waveform
+from keras_audio_vae.models.batches import Batch, as_waveform, of_any_waveform
 from keras_audio_vae.models.gaussian_latents import active_share, mean_kl, noise_in_training
 
 
@@ -151,7 +151,7 @@ class VAE(AudioAutoencoder):
         """KL of the posterior from N(0, 1) in nats: float32 [batch, ceil(samples / latent_hop), latent_dim]."""
         return self._kl_per_dimension(as_waveform(waveform, self.channels))
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    @of_any_waveform
     def _kl_per_dimension(self, waveform: tf.Tensor) -> tf.Tensor:
         return kl_from_standard(self._normal(waveform))
 

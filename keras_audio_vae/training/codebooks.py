@@ -56,7 +56,7 @@ class CodebookReport(keras.callbacks.Callback):
         if not usage:
             return
         named = [(words, per_codebook(logs, name)) for name, words in (_SHOWN | _COUNTED).items()]
-        lines = [f"{words} {' '.join(f'{value:.4g}' for value in values)}" for words, values in named if values]
+        lines = [f"{words} {' '.join(_texts(values))}" for words, values in named if values]
         self.say("codebooks: " + ", ".join(lines))
         worst = min(range(len(usage)), key=usage.__getitem__)
         if not self.alarm.is_news(usage[worst]):
@@ -66,6 +66,12 @@ class CodebookReport(keras.callbacks.Callback):
             f"{self.state.step}: the codebook is collapsing. Raise conscience, restart_threshold or evenness_weight, "
             "keep kmeans_init on, or take a smaller codebook_size (with quantizer=scalar fewer levels)."
         )
+
+
+def _texts(values: list[float]) -> list[str]:
+    """Each value, or one if they are all the same."""
+    texts = [f"{value:.4g}" for value in values]
+    return texts if len(set(texts)) > 1 else texts[:1]
 
 
 def per_codebook(logs: Mapping[str, float], name: str) -> list[float]:

@@ -110,7 +110,7 @@ def test_two_replicas_normalise_by_the_frames_of_both(two_replicas):
         shared = FrameNormalization()
         shared.build((None, None, 6))
 
-    @tf.function
+    @tf.function(autograph=False)
     def step():
         def on_replica():
             first = 2 * tf.distribute.get_replica_context().replica_id_in_sync_group

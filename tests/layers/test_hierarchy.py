@@ -100,7 +100,7 @@ def test_the_prior_learns_from_the_kl():
         for weight, gradient in zip(expectation.weights, tape.gradient(kl, expectation.weights), strict=True):
             weight.assign_sub(0.1 * gradient)
 
-    step = tf.function(train)
+    step = tf.function(train, autograph=False)
     for _ in range(300):
         step()
     np.testing.assert_allclose(head.prior(context).loc, 2.0 * context, atol=0.1)

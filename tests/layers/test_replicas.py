@@ -6,7 +6,8 @@ from keras_audio_vae.layers.replicas import global_noise, num_replicas, replica_
 
 
 def on_each(strategy, function):
-    return [part.numpy() for part in strategy.experimental_local_results(strategy.run(tf.function(function)))]
+    parts = strategy.run(tf.function(function, autograph=False))
+    return [part.numpy() for part in strategy.experimental_local_results(parts)]
 
 
 def test_rows_of_two_replicas_are_the_rows_of_one(two_replicas):

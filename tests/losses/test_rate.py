@@ -50,7 +50,7 @@ def test_free_bits_are_an_average_over_the_global_batch(two_replicas):
         index = tf.distribute.get_replica_context().replica_id_in_sync_group
         return control.penalty(tf.gather(rows, [index]), step=0)
 
-    parts = two_replicas.experimental_local_results(two_replicas.run(tf.function(own)))
+    parts = two_replicas.experimental_local_results(two_replicas.run(tf.function(own, autograph=False)))
     assert float(tf.reduce_mean(parts)) == pytest.approx(float(control.penalty(rows, step=0)), rel=1e-6)
 
 

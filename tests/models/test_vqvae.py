@@ -35,6 +35,7 @@ def trained(model, steps=3):
 
 @pytest.fixture(scope="module", params=VARIANTS)
 def variant(request):
+    """Tests give it two sounds at a time: its graphs are traced again for another size of the batch."""
     keras.utils.set_random_seed(0)
     return trained(VQVAE(**VARIANTS[request.param]))
 
@@ -59,7 +60,7 @@ def test_reconstruction_keeps_any_length(variant):
 
 def test_blocks_of_a_long_recording_have_the_codes_of_one_pass(variant, monkeypatch):
     monkeypatch.setattr("keras_audio_vae.models.blockwise.BLOCK_SECONDS", 0.15)
-    waveform = noise(1, 24001, variant.channels)
+    waveform = noise(2, 24001, variant.channels)
     once = variant.reconstruct_at_once(waveform).numpy()
     np.testing.assert_allclose(variant.reconstruct(waveform), once, atol=1e-4 * np.abs(once).max())
 
@@ -84,6 +85,9 @@ def test_fewer_codebooks_give_a_coarser_sound(vqvae):
     coarse = vqvae.decode(codes[..., :1], 5000)
     assert coarse.shape == waveform.shape
     assert not np.allclose(coarse, vqvae.decode(codes, 5000), atol=1e-4)
+    two = vqvae.decode(codes[..., :2], 5000)  # by the graph that the other two have widened
+    alone = vqvae.network.decode(vqvae.quantizer.decode(codes[..., :2]))[:, :5000]
+    np.testing.assert_allclose(two, alone, atol=1e-4)
 
 
 def test_samples_are_drawn_from_the_codes_that_training_used(vqvae):
@@ -96,10 +100,10 @@ def test_samples_are_drawn_from_the_codes_that_training_used(vqvae):
 
 
 def test_samples_are_a_function_of_the_seed(variant):
-    sounds = variant.sample(3, seconds=0.1, seed=1)
-    assert sounds.shape == (3, 2205, variant.channels)
-    np.testing.assert_array_equal(sounds, variant.sample(3, seconds=0.1, seed=1))
-    assert not np.allclose(sounds, variant.sample(3, seconds=0.1, seed=2), atol=1e-4)
+    sounds = variant.sample(2, seconds=0.1, seed=1)
+    assert sounds.shape == (2, 2205, variant.channels)
+    np.testing.assert_array_equal(sounds, variant.sample(2, seconds=0.1, seed=1))
+    assert not np.allclose(sounds, variant.sample(2, seconds=0.1, seed=2), atol=1e-4)
 
 
 def test_interpolation_begins_and_ends_at_the_reconstructions(vqvae):
@@ -114,7 +118,7 @@ def test_interpolation_begins_and_ends_at_the_reconstructions(vqvae):
 
 
 def test_saved_model_file_is_the_same_model(variant, tmp_path):
-    waveform = noise(1, 1500, variant.channels)
+    waveform = noise(2, 1500, variant.channels)
     variant.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert type(loaded) is VQVAE and loaded.get_config() == variant.get_config()

@@ -86,6 +86,7 @@ def test_codes_of_another_model_and_damaged_ones_are_left_out_with_the_reason(ru
     (tmp_path / "codes" / "cut.kavc").write_bytes(good.to_bytes()[:-9])
     status, said = reconstructed(run_dir, tmp_path / "codes", tmp_path / "out", "--codes")
     assert status == 0
+    assert "1 of 7 written, 6 skipped" in said
     assert "foreign.kavc: these codes are another model's" in said and "cut.kavc is damaged" in said
     assert "sizes.kavc: what it says is not its model's (codebook_sizes (16, 16, 17), not (16, 16, 16))" in said
     assert "rate.kavc: what it says is not its model's (sample_rate 44100, not 22050)" in said

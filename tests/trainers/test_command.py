@@ -86,11 +86,12 @@ def test_commands_answer_before_tensorflow_is_loaded(name):
     assert done.stderr.count("\n") == 1 and done.stdout == ""
 
 
-def test_a_missing_run_directory_is_one_line(tmp_path):
-    arguments = [sys.executable, "-m", "trainers.evaluate", f"--run_dir={tmp_path / 'nowhere'}"]
+@pytest.mark.parametrize("name", ["evaluate", "export"])
+def test_a_missing_run_directory_is_one_line(tmp_path, name):
+    arguments = [sys.executable, "-m", f"trainers.{name}", f"--run_dir={tmp_path / 'nowhere'}"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "holds no run" in done.stderr and "Traceback" not in done.stderr
     assert [
-        line for line in done.stderr.splitlines() if line.startswith("trainers.evaluate: ")
+        line for line in done.stderr.splitlines() if line.startswith(f"trainers.{name}: ")
     ] == done.stderr.splitlines()

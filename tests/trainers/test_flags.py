@@ -68,6 +68,7 @@ def test_settings_survive_the_command_line(settings):
     ("arguments", "said"),
     [
         (["--epoch=3"], "'epoch'. Did you mean: epochs"),
+        (["--flagfile=configs/vqvae.flags", "--model=gan"], "--model must be one of"),
         (["--epochs=three"], "--epochs=three: expected a whole number"),
         (["--epochs=1.5"], "--epochs=1.5: expected a whole number"),
         (["--epochs=-1"], "--epochs must be at least 0, not -1"),

@@ -28,6 +28,11 @@ def test_each_measure_is_told_of_each_codebook(heard):
     assert heard[0] == ["codebooks: used 1 0.75, placed anew 0 3.5"]
 
 
+def test_what_all_codebooks_share_is_told_once(heard):
+    report(heard).on_epoch_end(0, logs(1.0, 1.0) | {"dead_1": 0.0, "dead_2": 0.0, "restarts_1": 0.0, "restarts_2": 1.0})
+    assert heard[0] == ["codebooks: used 1, dead 0, placed anew 0 1"]
+
+
 def test_the_alarm_names_the_worst_codebook_and_what_to_change(heard):
     report(heard).on_epoch_end(0, logs(0.9, 0.25, 0.4))
     [warning] = heard[1]

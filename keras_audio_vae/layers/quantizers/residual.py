@@ -43,7 +43,7 @@ class ResidualVectorQuantizer(keras.layers.Layer):
         ValueError: If an argument is out of its range, or codes of length 1 have no `code_dim`.
 
     Example:
-        >>> quantizer = ResidualVectorQuantizer(num_codebooks=3, codebook_size=16, dim=8, kmeans_init=False)
+        >>> quantizer = ResidualVectorQuantizer(num_codebooks=3, codebook_size=16, dim=8)
         >>> codes = quantizer.encode(tf.ones([2, 35, 8]))
         >>> codes.shape, quantizer.decode(codes).shape, quantizer.decode(codes[..., :1]).shape
         (TensorShape([2, 35, 3]), TensorShape([2, 35, 8]), TensorShape([2, 35, 8]))
@@ -73,16 +73,18 @@ class ResidualVectorQuantizer(keras.layers.Layer):
         if options.get("normalize") and options.get("code_dim") is None:
             raise ValueError("Codes of length 1 can't say how large a residual is: with normalize give a code_dim.")
         sizes = _size_of_each(codebook_size, num_codebooks)
-        self._config = {
-            "num_codebooks": num_codebooks, "codebook_size": as_sizes(codebook_size), "dim": dim,
-            "quantizer_dropout": quantizer_dropout, "seed": seed, **options,
-        }  # fmt: skip
         self.dim, self.quantizer_dropout, self.seed = dim, quantizer_dropout, seed
         self.factorised = options.get("code_dim") is not None
         self.stages = [
             VectorQuantizer(size, dim, seed=seed + number, name=f"{self.name}_{number}", **options)
             for number, size in enumerate(sizes)
         ]
+        of_stages = self.stages[0].get_config()
+        self._config = {
+            "num_codebooks": num_codebooks, "codebook_size": as_sizes(codebook_size), "dim": dim,
+            "quantizer_dropout": quantizer_dropout, "seed": seed,
+            **{name: of_stages[name] for name in VectorQuantizer.OPTIONS},
+        }  # fmt: skip
         self.supports_masking = True  # a mask of padding is heeded, and goes on with the vectors
         self.built = True
 
@@ -135,7 +137,10 @@ class ResidualVectorQuantizer(keras.layers.Layer):
             share *= active[:, number, tf.newaxis, tf.newaxis]
             total, path = total + share, path - share
         vectors = total if self.factorised else self.stages[0].estimator(inputs, total)
-        return _together(vectors, found)
+        quantized = _together(vectors, found)
+        if training:
+            self.add_loss(list(quantized.losses.values()))
+        return quantized
 
     def _active(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
         """Which codebooks an example uses, float32 [batch, codebooks]: all, or in training maybe the first few."""
@@ -160,7 +165,7 @@ class ResidualVectorQuantizer(keras.layers.Layer):
         residual, codes = as_vectors(inputs, self.dim, self.name), []
         for stage in self.stages:
             codes.append(stage.encode(residual))
-            residual -= stage.decode(codes[-1])
+            residual -= stage.vectors_of(codes[-1][..., 0])
         return tf.concat(codes, axis=-1)
 
     def decode(self, codes: tf.Tensor) -> tf.Tensor:
@@ -172,9 +177,13 @@ class ResidualVectorQuantizer(keras.layers.Layer):
         Returns:
             float32 [batch, frames, dim].
         """
-        codes = as_columns(codes, 1, len(self.stages), self.name)
-        used = codes.shape[-1]
-        return tf.add_n([stage.decode(codes[..., i : i + 1]) for i, stage in enumerate(self.stages[:used])])
+        codes, books = as_columns(codes, self.codebook_sizes, 1, self.name), len(self.stages)
+        given = tf.shape(codes)[-1]  # a graph may be one for any number of them
+        used = tf.unstack(tf.sequence_mask(given, books, tf.float32))
+        columns = tf.unstack(tf.pad(codes, [[0, 0], [0, 0], [0, books - given]]), books, axis=-1)
+        return tf.add_n(
+            [share * stage.vectors_of(column) for stage, share, column in zip(self.stages, used, columns, strict=True)]
+        )
 
     def get_config(self) -> dict:
         """The constructor's arguments as JSON values."""

@@ -12,8 +12,9 @@ class Quantized(NamedTuple):
         vectors: float32 [batch, frames, dim], what the codes stand for. Its gradient goes to the inputs as if they had
             been passed on (`VectorQuantizer`'s `gradient`).
         codes: int32 [batch, frames, codebooks].
-        losses: Scalars by name, already weighted: add them to the model's loss. Each is a mean over the tokens that
-            count in the global batch: a mean over the replicas gives it exactly.
+        losses: Scalars by name, already weighted. In training they also stand in the layer's own `losses`, which Keras'
+            `fit` adds to a model's loss; a training step of one's own adds either these or those. Each is a mean over
+            the tokens that count in the global batch: a mean over the replicas gives it exactly.
         measures: float32 [codebooks] by name, of the global batch, the same on every replica; no gradient.
 
     Example:

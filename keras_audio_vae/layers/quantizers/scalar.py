@@ -136,7 +136,7 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         Returns:
             float32 [batch, frames, dim].
         """
-        codes = as_columns(codes, self.num_codebooks, self.num_codebooks, self.name)
+        codes = as_columns(codes, self.codebook_sizes, self.num_codebooks, self.name)
         levels, places = self._levels_and_places()
         digits = codes[..., tf.newaxis] // places % levels
         rounded = tf.cast(digits - levels // 2, tf.float32)

@@ -1,5 +1,6 @@
 """The vectors of all replicas as one list of tokens: how many count, their means, and a sample of them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -154,18 +155,67 @@ def as_vectors(inputs: tf.Tensor, dim: int, name: str) -> tf.Tensor:
     return tf.cast(inputs, tf.float32)
 
 
-def as_columns(codes: tf.Tensor, least: int, most: int, name: str) -> tf.Tensor:
-    """What a quantizer decodes: codes [batch, frames, columns] with `least` to `most` columns, a ValueError otherwise.
+def as_columns(codes: tf.Tensor, sizes: Sequence[int], least: int, name: str) -> tf.Tensor:
+    """What a quantizer decodes.
+
+    Args:
+        codes: Integers [batch, frames, columns].
+        sizes: Codes of each codebook; there is at most a column for each.
+        least: Columns that there have to be.
+        name: The quantizer's, for the message.
+
+    Returns:
+        int32 [batch, frames, columns].
+
+    Raises:
+        ValueError: If they are no integers, the rank or the number of columns is another, or there is no such code;
+            in a graph the latter is a tf.errors.InvalidArgumentError.
 
     Example:
-        >>> as_columns(tf.zeros([2, 5, 3], tf.int32), 1, 1, name="codes")
+        >>> as_columns(tf.zeros([2, 5, 3], tf.int32), sizes=[8], least=1, name="codes")
         Traceback (most recent call last):
         ValueError: Quantizer codes takes codes [batch, frames, 1], not (2, 5, 3).
     """
-    codes = tf.convert_to_tensor(codes)
+    codes, most = tf.convert_to_tensor(codes), len(sizes)
+    if not codes.dtype.is_integer:
+        raise ValueError(f"Quantizer {name} takes codes that are integers, not {codes.dtype.name}.")
     if codes.shape.rank != 3 or (codes.shape[-1] is not None and not least <= codes.shape[-1] <= most):
         columns = f"{least}" if least == most else f"{least} to {most}"
         raise ValueError(f"Quantizer {name} takes codes [batch, frames, {columns}], not {tuple(codes.shape)}.")
+    return require_codes(tf.cast(codes, tf.int32), sizes)
+
+
+def require_codes(codes: tf.Tensor, sizes: Sequence[int]) -> tf.Tensor:
+    """Codes, if there are such: what a gather makes of others depends on the device.
+
+    Args:
+        codes: Integers [batch, frames, columns].
+        sizes: Codes of each codebook, of the first columns and maybe more.
+
+    Returns:
+        The codes.
+
+    Raises:
+        ValueError: Some code is below 0 or beyond its codebook; it names the codebook. In a graph it is a
+            tf.errors.InvalidArgumentError.
+
+    Example:
+        >>> require_codes(tf.constant([[[0, 3], [1, 8]]]), sizes=(8, 8))
+        Traceback (most recent call last):
+        ValueError: Codes of codebook 1 are 0 to 7; these reach from 3 to 8.
+    """
+    if not tf.executing_eagerly():
+        there = tf.logical_and(codes >= 0, codes < tf.constant(sizes, codes.dtype)[: tf.shape(codes)[-1]])
+        message = f"Codes reach from 0 to the sizes of the codebooks, {', '.join(map(str, sizes))}, less 1."
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(there), [message])]):
+            return tf.identity(codes)
+    elif tf.size(codes) > 0:
+        for book, size in enumerate(sizes[: codes.shape[-1]]):
+            least, largest = (int(reduce(codes[..., book])) for reduce in (tf.reduce_min, tf.reduce_max))
+            if least < 0 or largest >= size:
+                raise ValueError(
+                    f"Codes of codebook {book} are 0 to {size - 1}; these reach from {least} to {largest}."
+                )
     return codes
 
 

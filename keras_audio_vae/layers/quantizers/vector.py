@@ -77,7 +77,8 @@ class VectorQuantizer(keras.layers.Layer):
         kmeans_init: Whether the codes begin at the centres of the first 4 * K tokens (k-means++ and Lloyd's
             iterations), as in SoundStream, arXiv 2107.03312. Until then, for the first steps of training, vectors pass
             as they are (through the linear maps of `code_dim`), cost nothing, and their codes say nothing. Otherwise
-            codes begin at random, far from the tokens: a few take them all, and the rest has to be restarted.
+            codes begin at random, far from the tokens: without `conscience` a few take them all, and the rest has to be
+            restarted. With it, that is not needed and no better (benchmarks/RESULTS.md).
         code_dim: Dimensions in which codes are compared, behind a learnt linear map and before one back (factorised
             codes: Yu et al., arXiv 2110.04627; 8 in DAC, arXiv 2306.06546): few dimensions are filled more evenly, and
             more codes are used. None compares the vectors themselves.
@@ -88,7 +89,8 @@ class VectorQuantizer(keras.layers.Layer):
             any batch; a fixed count kills every code of a small one. With 0.15 a code that nothing chooses is restarted
             after 190 steps.
         conscience: Strength of a handicap in the choice of codes, in training and in use, for those that are used more
-            than others (`conscience.Conscience`). 0 chooses the nearest code.
+            than others (`conscience.Conscience`). 4 keeps codebooks of a few dozen codes in use from the first step on;
+            0 chooses the nearest code, as in the original, and wants `kmeans_init` and a `restart_threshold`.
         gradient: "straight_through" gives the encoder the gradient at the quantised vector. "rotation" turns and
             scales it with the vector (`estimators.rotation`): more codes used in its paper, arXiv 2410.06424.
         evenness_weight: Weight of E[H(p | z)] - H(E[p]) in nats (`evenness.unevenness`), which draws encodings towards
@@ -105,7 +107,7 @@ class VectorQuantizer(keras.layers.Layer):
         ValueError: If an argument is out of its range.
 
     Example:
-        >>> quantizer = VectorQuantizer(codebook_size=16, dim=8, kmeans_init=False)
+        >>> quantizer = VectorQuantizer(codebook_size=16, dim=8)
         >>> vectors = tf.random.stateless_normal([2, 35, 8], seed=[0, 1])
         >>> quantized = quantizer(vectors, training=True)
         >>> quantized.codes.shape, quantized.losses["commitment"].shape
@@ -129,11 +131,11 @@ class VectorQuantizer(keras.layers.Layer):
         dim: int,
         update: str = "ema",
         ema_decay: float = 0.99,
-        kmeans_init: bool = True,
+        kmeans_init: bool = False,
         code_dim: int | None = None,
         normalize: bool = False,
-        restart_threshold: float = 0.15,
-        conscience: float = 0.0,
+        restart_threshold: float = 0.0,
+        conscience: float = 4.0,
         gradient: str = "straight_through",
         evenness_weight: float = 0.0,
         commitment: str = "adaptive",
@@ -206,6 +208,8 @@ class VectorQuantizer(keras.layers.Layer):
         encodings = self.project_in(inputs)
         found = self.find(encodings, weights, training)
         vectors = self.project_out(self.estimator(encodings, found.quantized))
+        if training:
+            self.add_loss(list(found.losses.values()))
         measures = {name: value[tf.newaxis] for name, value in found.measures.items()}
         return Quantized(vectors, found.codes[..., tf.newaxis], found.losses, measures)
 
@@ -231,8 +235,11 @@ class VectorQuantizer(keras.layers.Layer):
         Returns:
             float32 [batch, frames, dim].
         """
-        codes = as_columns(codes, 1, 1, self.name)
-        return self.project_out(tf.gather(self.codebook.values(), codes[..., 0]))
+        return self.vectors_of(as_columns(codes, self.codebook_sizes, 1, self.name)[..., 0])
+
+    def vectors_of(self, codes: tf.Tensor) -> tf.Tensor:
+        """The vectors of codes that are known to be there: int32 [batch, frames] -> [batch, frames, dim]."""
+        return self.project_out(tf.gather(self.codebook.values(), codes))
 
     def project_in(self, vectors: tf.Tensor) -> tf.Tensor:
         """What is compared with the codes: [batch, frames, dim] -> [batch, frames, code_dim]."""
@@ -350,6 +357,8 @@ def _check(config: dict) -> None:
     for name in ("codebook_size", "dim", "code_dim"):
         if config[name] is not None and config[name] < 1:
             raise ValueError(f"{name} must be at least 1, not {config[name]}.")
+    if config["codebook_size"] < 2:
+        raise ValueError("codebook_size must be at least 2: a single code says nothing.")
     if (config["code_dim"] or 0) > config["dim"]:
         raise ValueError(f"code_dim must be at most dim, {config['dim']}, not {config['code_dim']}.")
     for name in ("ema_decay", "restart_threshold"):

@@ -78,7 +78,7 @@ def test_kmeans_on_the_sphere_has_centres_of_length_one():
 
 
 def test_the_first_batches_place_the_codes():
-    quantizer = VectorQuantizer(12, 3)
+    quantizer = VectorQuantizer(12, 3, kmeans_init=True, conscience=0.0)
     step = tf.function(lambda inputs: quantizer(inputs, training=True), autograph=False)
     for number in range(4):
         inputs = clustered(2, 11, seed=number)

@@ -15,7 +15,7 @@ def tokens(seed, gain=1.0):
 
 
 def trained(steps=150, gain=1.0, **options):
-    quantizer = VectorQuantizer(32, 24, restart_threshold=0.0, **options)
+    quantizer = VectorQuantizer(32, 24, **{"kmeans_init": True, "conscience": 0.0, **options})
     step = tf.function(lambda batch: quantizer(batch, training=True).codes, autograph=False)
     for number in range(steps):
         step(tf.constant(tokens(number, gain)))

@@ -11,7 +11,7 @@ def noise(*shape, seed=0):
 
 def trained(steps=3, **options):
     quantizer = ResidualVectorQuantizer(
-        **{"num_codebooks": 3, "codebook_size": 8, "dim": 4, "kmeans_init": False, **options}
+        **{"num_codebooks": 3, "codebook_size": 8, "dim": 4, "restart_threshold": 0.15, "conscience": 0.0, **options}
     )
     for number in range(steps):
         quantizer(tf.constant(noise(3, 20, 4, seed=number)), training=True)
@@ -58,7 +58,7 @@ def test_more_codebooks_say_more(plain):
 
 
 def test_each_stage_begins_where_the_one_before_has_its_codes():
-    quantizer = ResidualVectorQuantizer(3, 8, 4)
+    quantizer = ResidualVectorQuantizer(3, 8, 4, kmeans_init=True, restart_threshold=0.15, conscience=0.0)
     step = tf.function(lambda inputs: quantizer(inputs, training=True), autograph=False)
     began = []
     for number in range(13):
@@ -166,3 +166,13 @@ def test_a_frozen_quantizer_drops_nothing():
     quantizer.trainable = False
     inputs = noise(6, 20, quantizer.dim, seed=9)
     np.testing.assert_array_equal(quantizer(inputs, training=True).vectors, quantizer(inputs).vectors)
+
+
+def test_one_graph_decodes_any_number_of_the_first_codes():
+    quantizer = trained()
+    signature = [tf.TensorSpec([None, None, None], tf.int32)]
+    decode = tf.function(quantizer.decode, input_signature=signature, autograph=False)
+    codes = quantizer.encode(noise(2, 5, 4))
+    for count in (3, 1, 2):
+        np.testing.assert_allclose(decode(codes[..., :count]), quantizer.decode(codes[..., :count]), atol=1e-6)
+    assert not np.allclose(quantizer.decode(codes[..., :1]), quantizer.decode(codes), atol=1e-2)

@@ -30,20 +30,23 @@ def assert_untouched(layer, before):
         np.testing.assert_array_equal(weight.numpy(), value, err_msg=weight.path)
 
 
+CLASSIC = {"kmeans_init": True, "restart_threshold": 0.15, "conscience": 0.0}  # nearest codes, as in the papers
+
+
 def ready(**arguments):
     """A quantizer of 8 codes that has seen a few batches."""
-    quantizer = VectorQuantizer(**{"codebook_size": 8, "dim": 4, "kmeans_init": False, **arguments})
+    quantizer = VectorQuantizer(**{"codebook_size": 8, "dim": 4, **CLASSIC, "kmeans_init": False, **arguments})
     for number in range(6):
         quantizer(tf.constant(noise(2, 20, 4, seed=number)), training=True)
     return quantizer
 
 
 EVERY = {
-    "ema": lambda: VectorQuantizer(8, 4),
+    "ema": lambda: VectorQuantizer(8, 4, **CLASSIC),
     "gradient": lambda: VectorQuantizer(
-        8, 4, update="gradient", code_dim=2, normalize=True, evenness_weight=0.1, kmeans_init=False
+        8, 4, update="gradient", code_dim=2, normalize=True, evenness_weight=0.1, conscience=0.0
     ),
-    "residual": lambda: ResidualVectorQuantizer(2, 8, 4, quantizer_dropout=0.5),
+    "residual": lambda: ResidualVectorQuantizer(2, 8, 4, quantizer_dropout=0.5, **CLASSIC),
     "scalar": lambda: FiniteScalarQuantizer(4, levels=[3, 4]),
 }
 
@@ -195,7 +198,7 @@ def test_codebook_loss_pulls_codes_to_their_tokens():
 @functools.cache
 def settled_losses(scale, **options):
     """Losses of a quantizer that was trained on inputs of a scale, and its gradient times that scale."""
-    quantizer = VectorQuantizer(8, 4, **options)
+    quantizer = VectorQuantizer(8, 4, **{**CLASSIC, **options})
     step = training_step(quantizer)
     for number in range(80):
         step(tf.constant(scale * noise(2, 20, 4, seed=number % 20)))
@@ -345,3 +348,16 @@ def test_what_are_no_vectors_of_its_dimension_is_refused(shape, dtype):
 def test_codes_of_more_codebooks_than_it_has_are_refused():
     with pytest.raises(ValueError, match=r"codes \[batch, frames, 1\], not \(2, 5, 3\)"):
         VectorQuantizer(8, 4).decode(np.zeros([2, 5, 3], np.int32))
+
+
+@pytest.mark.parametrize("kind", EVERY)
+@pytest.mark.parametrize("wrong", [-1, 99999])
+def test_codes_that_are_not_there_are_refused_in_and_out_of_a_graph(kind, wrong):
+    quantizer = EVERY[kind]()
+    codes = np.full([2, 5, len(quantizer.codebook_sizes)], wrong, np.int32)
+    with pytest.raises(ValueError, match=rf"Codes of codebook 0 are 0 to \d+; these reach from {wrong} to {wrong}"):
+        quantizer.decode(codes)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Codes reach from 0 to the sizes of the codebooks"):
+        tf.function(quantizer.decode, autograph=False)(tf.constant(codes))
+    with pytest.raises(ValueError, match="codes that are integers, not float32"):
+        quantizer.decode(codes.astype(np.float32))
