@@ -89,8 +89,10 @@ def encode(model: Any, recording: audio.Recording, settings: FitSettings, path: 
         samples=heard.samples,
         gain=heard.gain,
     )
-    file.write(path)
-    return f"{heard.samples / model.sample_rate:.2f} s, {file.bits_per_second:.0f} bits/s"
+    size, seconds = file.write(path), heard.samples / model.sample_rate
+    return (
+        f"{seconds:.2f} s, {size} bytes, {8 * size / seconds:.0f} bits/s ({model.nominal_bps:.0f} without the header)"
+    )
 
 
 def decode(model: Any, source: Path, path: Path) -> str:

@@ -106,20 +106,15 @@ class CodeFile:
         del facts["frames"]
         return cls(codes, **facts)
 
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Writes the file whole or not at all."""
+    def write(self, path: str | os.PathLike[str]) -> int:
+        """Writes the file whole or not at all, and returns its size in bytes."""
         with write_atomically(path) as partial:
-            Path(partial).write_bytes(self.to_bytes())
+            return Path(partial).write_bytes(self.to_bytes())
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "CodeFile":
         """Reads a file; see `from_bytes` for what is refused."""
         return cls.from_bytes(Path(path).read_bytes(), os.fspath(path))
-
-    @property
-    def bits_per_second(self) -> float:
-        """What the file spends, its header included."""
-        return 8 * len(self.to_bytes()) * self.sample_rate / self.samples
 
 
 class _Header(NamedTuple):
