@@ -7,10 +7,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_audio_vae.layers.gaussian import FrameNormalization
 from keras_audio_vae.layers.quantizers.estimators import straight_through
 from keras_audio_vae.layers.quantizers.projections import make_projections
 from keras_audio_vae.layers.quantizers.result import Quantized
-from keras_audio_vae.layers.quantizers.tokens import Tokens, as_columns, as_tokens, as_vectors, require_finite
+from keras_audio_vae.layers.quantizers.tokens import (
+    Tokens,
+    as_columns,
+    as_tokens,
+    as_vectors,
+    counted_rows,
+    require_finite,
+)
 from keras_audio_vae.layers.quantizers.usage import Usage
 from keras_audio_vae.layers.quantizers.vector import as_weights
 from keras_audio_vae.layers.replicas import replica_sum
@@ -24,8 +32,8 @@ class FiniteScalarQuantizer(keras.layers.Layer):
     """Rounds every dimension of a vector to one of a few levels.
 
     A dimension is bounded by a tanh to the range of its levels and rounded, and the digits of `len(levels)` dimensions
-    make a code. There is no codebook to learn, so that none can collapse, and no auxiliary loss. It needs more
-    dimensions than a learnt codebook to say as much in few codes, and catches up above 2^10 or so.
+    make a code. There is no codebook to learn, and no auxiliary loss. It needs more dimensions than a learnt codebook
+    to say as much in few codes, and catches up above 2^10 or so.
 
     Any rate is reached by `num_codebooks` groups of dimensions side by side, all of the same levels: 4 groups of
     (8, 5, 5, 5) are about 40 bits a frame. Groups are simpler than stages of residuals: every digit is on its own, no
@@ -38,6 +46,9 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         levels: Of each dimension of a code, from 2. The paper recommends (8, 6, 5) for 2^8 codes, (8, 5, 5, 5) for
             2^10 and (7, 5, 5, 5, 5) for 2^12: at least 5 of each.
         num_codebooks: Groups of dimensions, each with its code.
+        normalize: Whether each dimension is brought to mean 0 and deviation 1 before it is bounded, which uses its
+            levels about equally. Without, as in the paper, an encoder can drive values to the ends of the tanh, where
+            they all have the same code and no gradient comes back (benchmarks/RESULTS.md).
         seed: Of the linear maps.
         **kwargs: Those of `keras.layers.Layer`.
 
@@ -60,7 +71,13 @@ class FiniteScalarQuantizer(keras.layers.Layer):
     measure_names = ("perplexity", "usage", "error")
 
     def __init__(
-        self, dim: int, levels: Sequence[int] = (8, 5, 5, 5), num_codebooks: int = 1, seed: int = 0, **kwargs
+        self,
+        dim: int,
+        levels: Sequence[int] = (8, 5, 5, 5),
+        num_codebooks: int = 1,
+        normalize: bool = True,
+        seed: int = 0,
+        **kwargs,
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         if not levels or min(levels) < 2 or num_codebooks < 1:
@@ -74,6 +91,9 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         self.projection_in = self.projection_out = None
         if dim != width:
             self.projection_in, self.projection_out = make_projections(dim, width, seed)
+        self.normalization = FrameNormalization() if normalize else None
+        if self.normalization is not None:
+            self.normalization.build((None, None, width))
         self.histograms = [Usage(size) for size in self.codebook_sizes]
         self.supports_masking = True  # a mask of padding is heeded, and goes on with the vectors
         self.built = True
@@ -105,15 +125,18 @@ class FiniteScalarQuantizer(keras.layers.Layer):
                 the error out.
         """
         inputs = as_vectors(inputs, self.dim, self.name)
-        bounded = self._bound(inputs)
-        rounded = tf.round(bounded)
-        codes = self._number(rounded)
-        tokens = as_tokens(bounded, as_weights(inputs, mask), source=inputs)
+        tokens = as_tokens(inputs, as_weights(inputs, mask))
+        counted = tf.reshape(tokens.weights, tf.shape(inputs)[:2])
         if training:
             require_finite(tokens, self.name)
+            inputs = tf.where(counted[:, :, tf.newaxis] > 0.0, inputs, 0.0)  # what does not count may be NaN
+        bounded = self._bound(inputs, counted, training)
+        rounded = tf.round(bounded)
+        codes = self._number(rounded)
         if training and self.trainable:
             self._count(codes, tokens.weights)
         vectors = self._project_out(self._scaled(straight_through(bounded, rounded)))
+        tokens = tokens._replace(values=counted_rows(tf.stop_gradient(bounded), tokens.weights))
         return Quantized(vectors, codes, {}, self._measures(tokens, rounded))
 
     def encode(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -142,9 +165,11 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         rounded = tf.cast(digits - levels // 2, tf.float32)
         return self._project_out(self._scaled(self._flat(rounded)))
 
-    def _bound(self, inputs: tf.Tensor) -> tf.Tensor:
+    def _bound(self, inputs: tf.Tensor, counted: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
         """Values whose rounding has as many results as the dimension has levels: [batch, frames, width]."""
         values = inputs if self.projection_in is None else self.projection_in(inputs)
+        if self.normalization is not None:
+            values = self.normalization(values, counted, training=training)
         levels = np.tile(np.array(self.levels, np.float64), self.num_codebooks)
         half = (levels - 1) * (1 + SLACK) / 2
         offset = np.where(levels % 2 == 0, 0.5, 0.0)
@@ -202,5 +227,6 @@ class FiniteScalarQuantizer(keras.layers.Layer):
             "dim": self.dim,
             "levels": list(self.levels),
             "num_codebooks": self.num_codebooks,
+            "normalize": self.normalization is not None,
             "seed": self.seed,
         }

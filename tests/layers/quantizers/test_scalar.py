@@ -68,7 +68,7 @@ def test_groups_are_quantised_each_for_itself():
 
 
 def test_measures_are_those_of_the_rounding():
-    quantizer = FiniteScalarQuantizer(4, [5, 5], num_codebooks=2)
+    quantizer = FiniteScalarQuantizer(4, [5, 5], num_codebooks=2, normalize=False)
     inputs = tf.constant(np.random.default_rng(1).normal(size=[4, 500, 4]), tf.float32)
     quantized = quantizer(inputs, training=True)
     assert quantized.losses == {}
@@ -97,3 +97,22 @@ def test_projections_begin_as_one_projection_and_learn():
 def test_wrong_arguments_are_named(wrong):
     with pytest.raises(ValueError, match="levels must be numbers from 2 and num_codebooks"):
         FiniteScalarQuantizer(**{"dim": 4, "levels": [5], **wrong})
+
+
+def test_values_of_any_scale_use_the_levels_about_equally():
+    inputs = np.random.default_rng(0).normal(loc=20.0, scale=50.0, size=[40, 4, 100, 2]).astype(np.float32)
+    even, ends = (FiniteScalarQuantizer(2, levels=[5, 5], normalize=normalize) for normalize in (True, False))
+    perplexities, alive = [], []
+    for quantizer in (even, ends):
+        for batch in inputs:
+            quantizer(batch, training=True)
+        with tf.GradientTape() as tape:
+            tape.watch(last := tf.constant(inputs[0]))
+            quantized = quantizer(last, training=True)
+            total = tf.reduce_sum(quantized.vectors**2)
+        perplexities.append(float(quantized.measures["perplexity"][0]))
+        alive.append(np.mean(np.abs(tape.gradient(total, last)) > 1e-6))
+    assert perplexities[0] > 20.0 > 10.0 > perplexities[1]
+    assert alive[0] > 0.7 > 0.2 > alive[1]
+    codes = even.encode(inputs[1]).numpy()  # by the running statistics
+    assert len(np.unique(codes)) == 25
