@@ -66,6 +66,8 @@ class PictureEncoder(Encoder):
 class PictureDecoder(Decoder):
     """`Decoder`, the mirror of `PictureEncoder`; its frames are pictures' columns, all their rows in one vector."""
 
+    bands = 128  # `main` sets those of the flag file
+
     def __init__(self, widths: Sequence[int], depths: Sequence[int], strides: Sequence[int], *args: Any, **kwargs: Any):
         super().__init__(widths, depths, strides, *args, **kwargs)
         (fast, slow), (stride,), (few, many) = self.depths, self.strides, CHANNELS
@@ -77,8 +79,6 @@ class PictureDecoder(Decoder):
             keras.layers.Conv2D(few, 3, padding="same"),
         ]
         self.fast = [PictureBlock(few) for _ in range(fast)]
-
-    bands = 128
 
     def build(self, latents_shape: tuple, draft_features_shape: tuple | None = None) -> None:
         """Nothing: the steps build themselves."""

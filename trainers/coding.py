@@ -90,9 +90,7 @@ def encode(model: Any, recording: audio.Recording, settings: FitSettings, path: 
         gain=heard.gain,
     )
     size, seconds = file.write(path), heard.samples / model.sample_rate
-    return (
-        f"{seconds:.2f} s, {size} bytes, {8 * size / seconds:.0f} bits/s ({model.nominal_bps:.0f} without the header)"
-    )
+    return f"{seconds:.2f} s, {size} bytes, {8 * size / seconds:.0f} bits/s ({model.nominal_bps:.0f} nominal)"
 
 
 def decode(model: Any, source: Path, path: Path) -> str:

@@ -64,13 +64,13 @@ def main(settings: ReconstructSettings) -> None:
         try:
             note = job.work(job.path)
         except (UserError, OSError, ValueError) as reason:  # one file's trouble is not the others'
-            named = str(reason).startswith(job.source)
+            named = str(reason).startswith((job.source, audio.printable(job.source)))
             print(f"skipped {'' if named else audio.printable(job.source) + ': '}{reason}", flush=True)
             continue
         written += 1
         print(f"{job.path}: {note}", flush=True)
     if 0 < written < len(jobs):
-        print(f"{written} of {len(jobs)} written, {len(jobs) - written} skipped")
+        print(f"{written} of {len(jobs)} written, {len(jobs) - written} skipped", flush=True)
     if not written:
         raise UserError(f"{settings.input}: nothing of it could be decoded, so nothing was written")
 

@@ -133,7 +133,8 @@ class FrameNormalization(keras.layers.Layer):
         # Every replica computes the same statistics.
         moving = {"shape": shape, "trainable": False, "aggregation": "only_first_replica"}
         self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **moving)
-        self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", **moving)
+        self.moving_variance = self.add_weight(name="moving_variance", initializer="zeros", **moving)
+        self.seen = self.add_weight(name="seen", initializer="zeros", **{**moving, "shape": ()})
 
     def call(self, inputs: tf.Tensor, sounding: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
         """Values of mean `beta` and variance 1.
@@ -150,8 +151,15 @@ class FrameNormalization(keras.layers.Layer):
             sounding = tf.ones(tf.shape(inputs)[:2]) if sounding is None else sounding
             mean, variance = self._measure(inputs, sounding)
         else:
-            mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+            mean, variance = self.statistics()
         return (inputs - mean) * tf.math.rsqrt(variance + self.epsilon) + self.beta
+
+    def statistics(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and variance of the latest batches, debiased: float32 [channels]; 0 and 1 before the first."""
+        seen = tf.convert_to_tensor(self.seen)
+        mean = tf.math.divide_no_nan(tf.convert_to_tensor(self.moving_mean), seen)
+        variance = tf.math.divide_no_nan(tf.convert_to_tensor(self.moving_variance), seen)
+        return mean, tf.where(seen > 0.0, variance, 1.0)
 
     def _measure(self, inputs: tf.Tensor, sounding: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and variance over the sounding frames of all replicas; moves the averages towards them."""
@@ -160,9 +168,11 @@ class FrameNormalization(keras.layers.Layer):
         mean = tf.math.divide_no_nan(total, count)
         deviations = replica_mean(tf.reduce_sum(kept * tf.square(inputs - mean), axis=[0, 1]))
         variance = tf.math.divide_no_nan(deviations, count)
-        step = tf.where(count > 0.0, 1.0 - self.momentum, 0.0)  # a batch of padding alone says nothing
-        self.moving_mean.assign_add(step * (mean - self.moving_mean))
-        self.moving_variance.assign_add(step * (variance - self.moving_variance))
+        finite = tf.reduce_all(tf.math.is_finite(mean) & tf.math.is_finite(variance))
+        counts = tf.logical_and(count > 0.0, finite)  # a batch of padding alone says nothing
+        step = tf.where(counts, 1.0 - self.momentum, 0.0)
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance), (self.seen, 1.0)):
+            moving.assign_add(step * (tf.where(counts, value, 0.0) - moving))
         return mean, variance
 
     def get_config(self) -> dict:

@@ -64,7 +64,8 @@ class CodebookReport(keras.callbacks.Callback):
         self.warn(
             f"Warning: {100 * usage[worst]:.0f} % of the codes of codebook {worst + 1} are in use at step "
             f"{self.state.step}: the codebook is collapsing. Raise conscience, restart_threshold or evenness_weight, "
-            "keep kmeans_init on, or take a smaller codebook_size (with quantizer=scalar fewer levels)."
+            "turn kmeans_init on together with restart_threshold, or take a smaller codebook_size (with "
+            "quantizer=scalar fewer levels)."
         )
 
 

@@ -13,13 +13,14 @@ LEAST_SIZE = 0.04  # kernels that start at zero have to start all the same
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
 class BoundedAdamW(keras.optimizers.AdamW):
-    """AdamW of which no step changes a kernel by more than about a twentieth of its size.
+    """AdamW whose learning rate for a kernel is at most a twentieth of the kernel's size.
 
     Adam's steps are as long as the learning rate, however small the entries of a kernel are. In a network without
     normalisation a step of a tenth of the kernels blows the outputs up, and what it was before is forgotten in the way
     back: at 0.006 the losses rose a thousandfold within 100 steps and the run was lost (benchmarks/RESULTS.md). So the
     learning rate of a kernel is at most 0.05 times the root mean square of its entries, which counts as 0.04 where it
-    is less: rates up to 0.002 are never lowered. Gains and biases have no size to compare with and keep theirs.
+    is less: rates up to 0.002 are never lowered. Gains and biases have no size to compare with and keep
+    theirs, and weights decay by the rate as it was given.
 
     Args:
         *args: Those of `keras.optimizers.AdamW`.

@@ -28,7 +28,7 @@ def model():
 
 @pytest.fixture(scope="module", params=VARIANTS)
 def variant(request):
-    """Tests give it two sounds at a time: its graphs are traced again for another size of the batch."""
+    """Tests give it two sounds at a time: `decode` is traced again for another size of the batch."""
     return shaken(HVAE(**VARIANTS[request.param]))
 
 

@@ -26,7 +26,7 @@ def vae():
 
 @pytest.fixture(scope="module", params=VARIANTS)
 def variant(request):
-    """Tests give it two sounds at a time: its graphs are traced again for another size of the batch."""
+    """Tests give it two sounds at a time: `decode` is traced again for another size of the batch."""
     return shaken(VAE(**VARIANTS[request.param]))
 
 
@@ -40,6 +40,12 @@ def test_reconstruction_keeps_any_length(variant):
         assert reconstruction.shape == waveform.shape and np.isfinite(reconstruction).all()
     np.testing.assert_allclose(variant.decode(latents, samples), reconstruction, atol=1e-5)
     assert variant.decode(latents).shape == (2, latents.shape[1] * hop, channels)
+
+
+def test_one_graph_is_for_all_batches_and_lengths(vae):
+    for batch, samples in ((1, 700), (2, 1500), (3, 1)):
+        vae.encode(noise(batch, samples, 1)), vae.reconstruct_at_once(noise(batch, samples, 1))
+    assert vae._encode.experimental_get_tracing_count() == vae._reconstruct.experimental_get_tracing_count() == 1
 
 
 def test_blocks_of_a_long_recording_are_one_pass(variant, monkeypatch):

@@ -35,7 +35,7 @@ def trained(model, steps=3):
 
 @pytest.fixture(scope="module", params=VARIANTS)
 def variant(request):
-    """Tests give it two sounds at a time: its graphs are traced again for another size of the batch."""
+    """Tests give it two sounds at a time: `decode` is traced again for another size of the batch."""
     keras.utils.set_random_seed(0)
     return trained(VQVAE(**VARIANTS[request.param]))
 

@@ -71,7 +71,7 @@ def test_codes_are_written_and_give_the_sound_of_a_reconstruction(run_dir, sound
     long = CodeFile.read(tmp_path / "codes" / "deep" / "c.kavc")
     size = (tmp_path / "codes" / "deep" / "c.kavc").stat().st_size
     assert 8 * size * long.sample_rate / long.samples == pytest.approx(35 * 3 * 4, rel=0.05)  # 1.7 kB
-    assert f"{size} bytes" in said and "(420 without the header)" in said
+    assert f"{size} bytes" in said and "(420 nominal)" in said
     assert long.samples == 700_000
 
 

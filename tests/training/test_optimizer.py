@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_audio_vae.training.optimizer import BoundedAdamW
+from keras_audio_vae.training.optimizer import BoundedAdamW, make_optimizer
 
 RNG = np.random.default_rng(0)
 KERNEL = RNG.standard_normal([8, 16]).astype(np.float32)
@@ -58,3 +58,9 @@ def test_it_is_saved_with_a_model(tmp_path):
     optimizer = keras.models.load_model(tmp_path / "model.keras").optimizer
     assert isinstance(optimizer, BoundedAdamW)
     assert float(optimizer.learning_rate) == pytest.approx(0.01)
+
+
+def test_runs_train_with_it():
+    kernel = keras.Variable(np.full([4, 6], 0.04, np.float32))
+    make_optimizer([kernel], learning_rate=0.1, weight_decay=0.0).apply([tf.ones([4, 6])])
+    np.testing.assert_allclose(kernel, 0.038, rtol=1e-3)

@@ -14,7 +14,8 @@ class Quantized(NamedTuple):
         codes: int32 [batch, frames, codebooks].
         losses: Scalars by name, already weighted. In training they also stand in the layer's own `losses`, which Keras'
             `fit` adds to a model's loss; a training step of one's own adds either these or those. Each is a mean over
-            the tokens that count in the global batch: a mean over the replicas gives it exactly.
+            the tokens that count in the global batch: a mean over the replicas gives it exactly. (Under several
+            replicas, which share a layer's `losses`, the loss that `fit` prints is larger; the gradients are right.)
         measures: float32 [codebooks] by name, of the global batch, the same on every replica; no gradient.
 
     Example:

@@ -114,7 +114,7 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         Args:
             inputs: float32 [batch, frames, dim], finite.
             mask: float32 [batch, frames], 1 for what counts, 0 for padding; None if everything does.
-            training: Whether the codes are counted.
+            training: Whether the codes are counted, and the statistics of `normalize` are those of this batch.
 
         Returns:
             Vectors (with a straight-through gradient), codes, no losses, and measures.
@@ -130,7 +130,7 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         if training:
             require_finite(tokens, self.name)
             inputs = tf.where(counted[:, :, tf.newaxis] > 0.0, inputs, 0.0)  # what does not count may be NaN
-        bounded = self._bound(inputs, counted, training)
+        bounded = self._bound(inputs, counted, training and self.trainable)
         rounded = tf.round(bounded)
         codes = self._number(rounded)
         if training and self.trainable:

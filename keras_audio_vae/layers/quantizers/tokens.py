@@ -182,22 +182,23 @@ def as_columns(codes: tf.Tensor, sizes: Sequence[int], least: int, name: str) ->
     if codes.shape.rank != 3 or (codes.shape[-1] is not None and not least <= codes.shape[-1] <= most):
         columns = f"{least}" if least == most else f"{least} to {most}"
         raise ValueError(f"Quantizer {name} takes codes [batch, frames, {columns}], not {tuple(codes.shape)}.")
-    return require_codes(tf.cast(codes, tf.int32), sizes)
+    return tf.cast(require_codes(codes, sizes, least), tf.int32)
 
 
-def require_codes(codes: tf.Tensor, sizes: Sequence[int]) -> tf.Tensor:
+def require_codes(codes: tf.Tensor, sizes: Sequence[int], least: int = 1) -> tf.Tensor:
     """Codes, if there are such: what a gather makes of others depends on the device.
 
     Args:
         codes: Integers [batch, frames, columns].
         sizes: Codes of each codebook, of the first columns and maybe more.
+        least: Columns that there have to be.
 
     Returns:
         The codes.
 
     Raises:
-        ValueError: Some code is below 0 or beyond its codebook; it names the codebook. In a graph it is a
-            tf.errors.InvalidArgumentError.
+        ValueError: Some code is below 0 or beyond its codebook; it names the codebook. In a graph, where columns are
+            counted too, it is a tf.errors.InvalidArgumentError; XLA leaves that out.
 
     Example:
         >>> require_codes(tf.constant([[[0, 3], [1, 8]]]), sizes=(8, 8))
@@ -205,18 +206,25 @@ def require_codes(codes: tf.Tensor, sizes: Sequence[int]) -> tf.Tensor:
         ValueError: Codes of codebook 1 are 0 to 7; these reach from 3 to 8.
     """
     if not tf.executing_eagerly():
-        there = tf.logical_and(codes >= 0, codes < tf.constant(sizes, codes.dtype)[: tf.shape(codes)[-1]])
-        message = f"Codes reach from 0 to the sizes of the codebooks, {', '.join(map(str, sizes))}, less 1."
-        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(there), [message])]):
-            return tf.identity(codes)
-    elif tf.size(codes) > 0:
-        for book, size in enumerate(sizes[: codes.shape[-1]]):
-            least, largest = (int(reduce(codes[..., book])) for reduce in (tf.reduce_min, tf.reduce_max))
-            if least < 0 or largest >= size:
-                raise ValueError(
-                    f"Codes of codebook {book} are 0 to {size - 1}; these reach from {least} to {largest}."
-                )
+        return _asserted(codes, sizes, least)
+    for book, size in enumerate(sizes[: codes.shape[-1]] if tf.size(codes) > 0 else ()):
+        lowest, highest = (int(reduce(codes[..., book])) for reduce in (tf.reduce_min, tf.reduce_max))
+        if lowest < 0 or highest >= size:
+            raise ValueError(f"Codes of codebook {book} are 0 to {size - 1}; these reach from {lowest} to {highest}.")
     return codes
+
+
+def _asserted(codes: tf.Tensor, sizes: Sequence[int], least: int) -> tf.Tensor:
+    columns = tf.shape(codes)[-1]
+    fits = tf.logical_and(columns >= least, columns <= len(sizes))
+    needed = f"from {least} to {len(sizes)} columns"
+    counted = tf.debugging.Assert(fits, [f"Codes are [batch, frames, columns], {needed}, not", tf.shape(codes)])
+    with tf.control_dependencies([counted]):
+        limits = tf.constant(sizes, codes.dtype)[:columns]
+        there = tf.reduce_all(tf.logical_and(codes >= 0, codes < limits))
+        message = f"Codes reach from 0 to the sizes of the codebooks, {', '.join(map(str, sizes))}, less 1."
+        with tf.control_dependencies([tf.debugging.Assert(there, [message])]):
+            return tf.identity(codes)
 
 
 def require_finite(tokens: Tokens, name: str) -> None:

@@ -77,8 +77,9 @@ class VectorQuantizer(keras.layers.Layer):
         kmeans_init: Whether the codes begin at the centres of the first 4 * K tokens (k-means++ and Lloyd's
             iterations), as in SoundStream, arXiv 2107.03312. Until then, for the first steps of training, vectors pass
             as they are (through the linear maps of `code_dim`), cost nothing, and their codes say nothing. Otherwise
-            codes begin at random, far from the tokens: without `conscience` a few take them all, and the rest has to be
-            restarted. With it, that is not needed and no better (benchmarks/RESULTS.md).
+            codes begin at random, of mean 0 and deviation 1: where the vectors are of another mean or scale a few take
+            them all. `models.VQVAE` does without, whose encodings are of about that scale, and is no worse for it
+            (benchmarks/RESULTS.md).
         code_dim: Dimensions in which codes are compared, behind a learnt linear map and before one back (factorised
             codes: Yu et al., arXiv 2110.04627; 8 in DAC, arXiv 2306.06546): few dimensions are filled more evenly, and
             more codes are used. None compares the vectors themselves.
@@ -89,8 +90,8 @@ class VectorQuantizer(keras.layers.Layer):
             any batch; a fixed count kills every code of a small one. With 0.15 a code that nothing chooses is restarted
             after 190 steps.
         conscience: Strength of a handicap in the choice of codes, in training and in use, for those that are used more
-            than others (`conscience.Conscience`). 4 keeps codebooks of a few dozen codes in use from the first step on;
-            0 chooses the nearest code, as in the original, and wants `kmeans_init` and a `restart_threshold`.
+            than others (`conscience.Conscience`). With 4 codebooks of a few dozen codes stay in use; 0 chooses the
+            nearest code, as in the original.
         gradient: "straight_through" gives the encoder the gradient at the quantised vector. "rotation" turns and
             scales it with the vector (`estimators.rotation`): more codes used in its paper, arXiv 2410.06424.
         evenness_weight: Weight of E[H(p | z)] - H(E[p]) in nats (`evenness.unevenness`), which draws encodings towards
@@ -107,7 +108,7 @@ class VectorQuantizer(keras.layers.Layer):
         ValueError: If an argument is out of its range.
 
     Example:
-        >>> quantizer = VectorQuantizer(codebook_size=16, dim=8)
+        >>> quantizer = VectorQuantizer(codebook_size=16, dim=8)  # placed by the first 64 tokens
         >>> vectors = tf.random.stateless_normal([2, 35, 8], seed=[0, 1])
         >>> quantized = quantizer(vectors, training=True)
         >>> quantized.codes.shape, quantized.losses["commitment"].shape
@@ -131,10 +132,10 @@ class VectorQuantizer(keras.layers.Layer):
         dim: int,
         update: str = "ema",
         ema_decay: float = 0.99,
-        kmeans_init: bool = False,
+        kmeans_init: bool = True,
         code_dim: int | None = None,
         normalize: bool = False,
-        restart_threshold: float = 0.0,
+        restart_threshold: float = 0.15,
         conscience: float = 4.0,
         gradient: str = "straight_through",
         evenness_weight: float = 0.0,

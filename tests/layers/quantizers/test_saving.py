@@ -120,7 +120,7 @@ def test_its_losses_are_those_that_fit_adds(make):
     np.testing.assert_allclose(model.losses, [*expected.values()], rtol=1e-5)
     model.compile(optimizer=keras.optimizers.SGD(0.0), loss=lambda truth, given: 0.0 * given[..., 0])
     of_fit = model.fit(INPUTS, INPUTS, batch_size=6, verbose=0).history["loss"][0]
-    assert (of_fit > 0.01) == bool(expected)
+    assert of_fit == pytest.approx(float(sum(expected.values())), rel=0.2)  # the codes have moved once
     model(INPUTS)
     assert model.losses == []
 
@@ -141,7 +141,7 @@ def test_a_mask_of_keras_is_heeded_and_passed_on(make):
 
 
 def test_xla_places_codes_and_restarts_them():
-    layer = VectorQuantizer(8, 4, ema_decay=0.5, restart_threshold=0.9)
+    layer = VectorQuantizer(8, 4, ema_decay=0.5, restart_threshold=0.9, conscience=0.0)
     step = tf.function(lambda batch: layer(batch, training=True), autograph=False, jit_compile=True)
     measures = [step(tf.constant(INPUTS)).measures for _ in range(5)]
     assert float(measures[-1]["perplexity"][0]) > 4.0 and float(measures[-1]["error"][0]) < 0.6

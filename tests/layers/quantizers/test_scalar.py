@@ -116,3 +116,31 @@ def test_values_of_any_scale_use_the_levels_about_equally():
     assert alive[0] > 0.7 > 0.2 > alive[1]
     codes = even.encode(inputs[1]).numpy()  # by the running statistics
     assert len(np.unique(codes)) == 25
+
+
+@pytest.mark.parametrize("frozen", ["by the constructor", "later", "when loaded"])
+def test_a_frozen_one_moves_nothing(frozen):
+    quantizer = FiniteScalarQuantizer(2, [5, 5], trainable=frozen != "later")
+    quantizer.trainable = False
+    if frozen == "when loaded":
+        quantizer = FiniteScalarQuantizer.from_config(quantizer.get_config())
+    before = quantizer.get_weights()
+    quantizer(tf.random.stateless_normal([2, 50, 2], [0, 1]), training=True)
+    for weight, value in zip(quantizer.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value, err_msg=weight.path)
+
+
+def test_codes_in_use_are_those_in_training_from_the_first_step_on():
+    inputs = np.random.default_rng(0).normal(loc=20.0, scale=50.0, size=[4, 100, 2]).astype(np.float32)
+    quantizer = FiniteScalarQuantizer(2, levels=[5, 5])
+    trained = quantizer(inputs, training=True).codes
+    assert np.mean(quantizer.encode(inputs).numpy() == trained.numpy()) > 0.99
+
+
+def test_values_too_large_to_be_squared_leave_the_statistics_alone():
+    quantizer = FiniteScalarQuantizer(2, levels=[5, 5])
+    quantizer(tf.random.stateless_normal([2, 50, 2], [0, 1]), training=True)
+    before = quantizer.normalization.get_weights()
+    quantizer(tf.fill([40, 100, 2], 1e18) * tf.random.stateless_normal([40, 100, 2], [0, 2]), training=True)
+    for weight, value in zip(quantizer.normalization.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value, err_msg=weight.path)

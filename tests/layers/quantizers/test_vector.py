@@ -361,3 +361,25 @@ def test_codes_that_are_not_there_are_refused_in_and_out_of_a_graph(kind, wrong)
         tf.function(quantizer.decode, autograph=False)(tf.constant(codes))
     with pytest.raises(ValueError, match="codes that are integers, not float32"):
         quantizer.decode(codes.astype(np.float32))
+
+
+@pytest.mark.parametrize(("mean", "scale"), [(0.0, 1.0), (20.0, 1.0), (0.0, 0.01)])
+def test_as_it_comes_it_uses_its_codes_on_vectors_of_any_mean_and_scale(mean, scale):
+    quantizer = VectorQuantizer(16, 4)
+    step = tf.function(lambda inputs: quantizer(inputs, training=True), autograph=False)
+    for number in range(60):
+        quantized = step(tf.constant(mean + scale * noise(4, 25, 4, seed=number)))
+    assert float(quantized.measures["perplexity"][0]) > 12.0
+    assert float(quantized.measures["error"][0]) < 0.6
+
+
+def test_codes_are_looked_at_before_they_are_shortened():
+    with pytest.raises(ValueError, match="these reach from 4294967299"):
+        VectorQuantizer(8, 4).decode(np.full([1, 2, 1], 2**32 + 3, np.int64))
+
+
+@pytest.mark.parametrize(("kind", "columns"), [("ema", 3), ("residual", 0), ("residual", 3), ("scalar", 2)])
+def test_a_graph_of_any_number_of_columns_refuses_those_that_it_has_not(kind, columns):
+    decode = tf.function(EVERY[kind]().decode, input_signature=[tf.TensorSpec([None, None, None], tf.int32)])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"Codes are \[batch, frames, columns\]"):
+        decode(tf.zeros([2, 5, columns], tf.int32))
