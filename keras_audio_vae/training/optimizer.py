@@ -19,8 +19,8 @@ class BoundedAdamW(keras.optimizers.AdamW):
     normalisation a step of a tenth of the kernels blows the outputs up, and what it was before is forgotten in the way
     back: at 0.006 the losses rose a thousandfold within 100 steps and the run was lost (benchmarks/RESULTS.md). So the
     learning rate of a kernel is at most 0.05 times the root mean square of its entries, which counts as 0.04 where it
-    is less: rates up to 0.002 are never lowered. Gains and biases have no size to compare with and keep
-    theirs, and weights decay by the rate as it was given.
+    is less: rates up to 0.002 are never lowered. Gains and biases have no size to compare with and keep theirs, and
+    weights decay by the rate as it was given.
 
     Args:
         *args: Those of `keras.optimizers.AdamW`.

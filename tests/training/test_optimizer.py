@@ -42,7 +42,7 @@ def test_a_bias_keeps_its_rate():
     np.testing.assert_allclose(first - start, 0.1, rtol=1e-4)
 
 
-def test_kernels_recover_from_gradients_of_any_size():
+def test_gradients_of_any_size_keep_steps_within_the_bound():
     wild = [gradient * 10.0 ** RNG.integers(-6, 7) for gradient in GRADIENTS]
     values = np.concatenate([KERNEL[np.newaxis], moved(BoundedAdamW(1.0, weight_decay=0.0), KERNEL, wild)])
     sizes = np.sqrt(np.mean(np.square(values), axis=(1, 2)))

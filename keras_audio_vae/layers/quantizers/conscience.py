@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_audio_vae.layers.quantizers.running import RunningMean
 
-LEAST_SHARE = 0.05  # of the even share: what nothing chooses is not drawn nearer without end, but restarted
+LEAST_SHARE = 0.05  # of the even share: what nothing chooses is not drawn nearer without end; restarts are for that
 
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
