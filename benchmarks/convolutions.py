@@ -23,7 +23,7 @@ from trainers.flags import parse
 from trainers.settings import FitSettings
 
 CHANNELS = (32, 64)  # of the picture's two stages; with them a step takes about as long as that of the models shipped
-BANDS_PER_ROW = (4, 8)  # of the two stages
+BANDS_PER_ROW, ROWS_MERGED = 4, 2  # in the first stage, and of its rows in one of the second
 
 
 class PictureBlock(keras.layers.Layer):
@@ -46,11 +46,10 @@ class PictureEncoder(Encoder):
     def __init__(self, widths: Sequence[int], depths: Sequence[int], strides: Sequence[int], **kwargs: Any) -> None:
         super().__init__(widths, depths, strides, **kwargs)
         (fast, slow), (stride,), (few, many) = self.depths, self.strides, CHANNELS
-        rows = BANDS_PER_ROW[1] // BANDS_PER_ROW[0]
         self.steps = [
-            keras.layers.Conv2D(few, (1, BANDS_PER_ROW[0]), strides=(1, BANDS_PER_ROW[0])),
+            keras.layers.Conv2D(few, (1, BANDS_PER_ROW), strides=(1, BANDS_PER_ROW)),
             *(PictureBlock(few) for _ in range(fast)),
-            keras.layers.Conv2D(many, (stride, rows), strides=(stride, rows)),
+            keras.layers.Conv2D(many, (stride, ROWS_MERGED), strides=(stride, ROWS_MERGED)),
             *(PictureBlock(many) for _ in range(slow)),
         ]
         self.to_hidden = keras.layers.Dense(self.widths[-1])
@@ -71,11 +70,11 @@ class PictureDecoder(Decoder):
     def __init__(self, widths: Sequence[int], depths: Sequence[int], strides: Sequence[int], *args: Any, **kwargs: Any):
         super().__init__(widths, depths, strides, *args, **kwargs)
         (fast, slow), (stride,), (few, many) = self.depths, self.strides, CHANNELS
-        rows = BANDS_PER_ROW[1] // BANDS_PER_ROW[0]
-        self.from_latents = keras.layers.Dense(self.bands // BANDS_PER_ROW[1] * many)
+        self.rows = self.bands // (BANDS_PER_ROW * ROWS_MERGED)
+        self.from_latents = keras.layers.Dense(self.rows * many)
         self.slow = [
             *(PictureBlock(many) for _ in range(slow)),
-            keras.layers.UpSampling2D((stride, rows)),
+            keras.layers.UpSampling2D((stride, ROWS_MERGED)),
             keras.layers.Conv2D(few, 3, padding="same"),
         ]
         self.fast = [PictureBlock(few) for _ in range(fast)]
@@ -85,8 +84,7 @@ class PictureDecoder(Decoder):
 
     def call(self, latents, draft_features=None):
         """[batch, frames, dim] -> [batch, frames * stride, bands / 4 * 32]."""
-        rows = self.bands // BANDS_PER_ROW[1]
-        picture = keras.ops.reshape(self.from_latents(latents), [*keras.ops.shape(latents)[:2], rows, CHANNELS[1]])
+        picture = keras.ops.reshape(self.from_latents(latents), [*keras.ops.shape(latents)[:2], self.rows, CHANNELS[1]])
         return flat(super().call(picture))
 
 
