@@ -9,18 +9,19 @@ CORRECTIONS = 2  # per iteration of `mel_to_signal`: bands overlap, so that one 
 BLOCKS = 8  # of a mel matrix' columns: 4 times faster than the whole
 
 
-def invert_mel(mel: tf.Tensor, matrix: np.ndarray, iterations: int = 30) -> tf.Tensor:
+def invert_mel(mel: tf.Tensor, matrix: np.ndarray, iterations: int = 20) -> tf.Tensor:
     """Powers, 0 or above, whose mel bands are the given ones as nearly as can be.
 
     There are more bins than bands, so that many spectra have the same bands. The iteration begins with one that is flat
-    within each band and multiplies each bin by how much its bands fall short: it stays positive, weighs soft bands like
-    loud ones, and goes no farther from the flat start than it must. It minimises the Kullback-Leibler divergence of the
-    bands; the same with squared errors, or with a pseudoinverse and what is negative set to 0, is farther off.
+    within each band and multiplies each bin by how much its bands fall short, to the power of 1.5: it stays positive,
+    weighs soft bands like loud ones, and goes no farther from the flat start than it must. It minimises the
+    Kullback-Leibler divergence of the bands; the same with squared errors, or with a pseudoinverse and what is negative
+    set to 0, is farther off. The power makes each step half as long again, and converges as long as it is below 2.
 
     Args:
         mel: float32 [batch, frames, bands], 0 or above.
         matrix: float32 [bins, bands], see `mel_matrix`.
-        iterations: 30 get as near as 100 do.
+        iterations: 20 get nearly as near as 100 do.
 
     Returns:
         float32 [batch, frames, bins]; 0 in bins that no band holds.
@@ -33,13 +34,19 @@ def invert_mel(mel: tf.Tensor, matrix: np.ndarray, iterations: int = 30) -> tf.T
         True
 
     Reference:
-        Lee, Seung: Algorithms for Non-negative Matrix Factorization, NIPS 2000 (the rule, for one factor).
+        Lee, Seung: Algorithms for Non-negative Matrix Factorization, NIPS 2000 (the rule, for one factor); Badeau,
+        Bertin, Vincent: Stability Analysis of Multiplicative Update Algorithms, IEEE TNN 21(12), 2010 (the power).
     """
     means = _means_of_bands(matrix)
     start = _product(mel / np.maximum(matrix.sum(axis=0), SMALLEST), means)
+
+    def step(powers: tf.Tensor) -> tuple[tf.Tensor]:
+        gains = _gains(powers, mel, matrix, means)
+        return (powers * gains * tf.sqrt(gains),)
+
     (powers,) = tf.while_loop(
         lambda _: True,
-        lambda powers: (powers * _gains(powers, mel, matrix, means),),
+        step,
         (start,),
         maximum_iterations=iterations,
         parallel_iterations=1,

@@ -9,6 +9,8 @@ import tensorflow as tf
 from keras_audio_vae.frontends import MelFrontEnd, STFTFrontEnd
 from keras_audio_vae.layers.stacks import Decoder
 
+DRAFT_FLOOR = 1e-6  # of the search's result, whose soft bins are right: a floor above them would be heard as noise
+
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
 class VocoderNetwork(keras.layers.Layer):
@@ -73,7 +75,7 @@ class VocoderNetwork(keras.layers.Layer):
         self.hop = self.latent_hop = hop
         policy = self.dtype_policy
         self.mel = MelFrontEnd(sample_rate, hop, n_fft, mel_bands, channels, synthesis, iterations)
-        self.spectrum = STFTFrontEnd(of_spectrum, window, channels)
+        self.spectrum = STFTFrontEnd(of_spectrum, window, channels, draft_floor=DRAFT_FLOOR)
         self.decoder = Decoder(widths, depths, strides, upsampling, dtype=policy)
         self.head = keras.layers.Dense(self.spectrum.output_bins, kernel_initializer="zeros", dtype="float32")
         self.context_frames = -(-(self.decoder.reach(self.spectrum.hop) + 4 * n_fft + window) // hop)

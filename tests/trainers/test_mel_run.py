@@ -6,7 +6,11 @@ import pytest
 import soundfile
 import tensorflow as tf
 
+from keras_audio_vae import VAE
 from trainers import fit
+from trainers.flags import parse
+from trainers.rundir import RunDirectory
+from trainers.settings import FitSettings
 
 COMMON = [
     *("--hop=441", "--n_fft=1764", "--mel_bands=32", "--widths=8", "--depths=1", "--strides="),
@@ -49,11 +53,11 @@ def test_a_run_goes_through_its_vocoder_and_tells_what_the_conversion_costs(fold
     np.testing.assert_allclose(served["waveform"], model.reconstruct(sound), atol=1e-4)
 
 
-def test_a_run_of_another_family_is_no_vocoder(folder, vocoder, tmp_path, capsys):
-    run = tmp_path / "run"
-    assert fit.cli(arguments=[*COMMON, *MEL, f"--data={folder}", f"--run_dir={run}"]) == 0
-    capsys.readouterr()
-    arguments = [*COMMON, *MEL, f"--vocoder={run}", f"--data={folder}", f"--run_dir={tmp_path / 'other'}"]
+def test_a_run_of_another_family_is_no_vocoder(folder, tmp_path, capsys):
+    run = RunDirectory(tmp_path / "run")
+    run.prepare(parse(FitSettings, [*COMMON, *MEL, f"--run_dir={run.path}"]))
+    run.save_model(VAE(widths=[8], depths=[1], strides=[], waveform_bands=4, latent_dim=8))
+    arguments = [*COMMON, *MEL, f"--vocoder={run.path}", f"--data={folder}", f"--run_dir={tmp_path / 'other'}"]
     assert fit.cli(arguments=arguments) == 1
     assert "is the run of a VAE: name one of --model=vocoder" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
