@@ -1,7 +1,7 @@
 """What two levels of latents are worth: python -m benchmarks.hierarchy runs/hvae runs/vae.
 
-Takes runs that `trainers.fit` has finished, of any model of Gaussian latents, and prints Markdown tables of the test
-recordings of each:
+Takes runs that `trainers.fit` has finished, of any model of Gaussian latents, and prints Markdown tables of the
+recordings of one part of the data of each, the test split unless --split names another:
 
     distances   of the reconstruction, the rate, and how much louder it is than the original above 4 kHz, a mean over
                 recordings of 10 log10 of the ratio of the energies (the blur of a model shows there first)
@@ -12,7 +12,7 @@ recordings of each:
                 hears, and whose pitch pyin. The classifier is a logistic regression on mean and deviation of the mel
                 bands, fitted to the original notes for training and validation; only notes that both hear rightly in
                 the original are swapped. "as it is" carries the bottom's latents over unchanged, "relative" their place
-                in the conditional prior.
+                in the conditional prior. Only of the test split: the classifier has heard the others.
 
 With --plot, distances over rates go to a picture, a line for each kind of model.
 """
@@ -32,6 +32,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.machine import describe_machine
 from keras_audio_vae import HVAE, metrics
+from keras_audio_vae.datasets.splits import SPLITS
 from trainers import data
 from trainers.rundir import RunDirectory
 from trainers.settings import FitSettings
@@ -40,6 +41,33 @@ HIGH_HZ = 4000.0
 FLOOR = 1e-8  # of a recording's whole energy: where there is nothing above 4 kHz, nothing is compared with that
 BANDS = 64
 DISTANCES = ("mel distance", "STFT distance", "cosine similarity", "rate (bits/s)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run, and what it is measured on.
+
+    Attributes:
+        path: Its folder.
+        model: What was trained.
+        settings: How.
+        recordings: Names and waveforms, float32 [samples, channels].
+        report: The model's measures of them.
+    """
+
+    path: str
+    model: Any
+    settings: FitSettings
+    recordings: Sequence[tuple[str, np.ndarray]]
+    report: metrics.Report
+
+    @classmethod
+    def read(cls, path: str, split: str) -> "Run":
+        """Reads the run and measures it on a split of its data."""
+        run = RunDirectory(path)
+        model, settings = run.load_model(), run.settings()
+        recordings = list(recordings_of(split, settings))
+        return cls(path, model, settings, recordings, metrics.evaluate(model, recordings, baselines={}))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,29 +89,27 @@ def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", help="folders that trainers.fit wrote")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="part of the data that is measured (test)")
     parser.add_argument("--pairs", type=int, default=56, help="of notes that are swapped, of each run (56)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of the pairs (0)")
     parser.add_argument("--plot", help="picture of the distances over the rates")
     arguments = parser.parse_args()
     print(describe_machine())
-    models = {path: RunDirectory(path).load_model() for path in arguments.runs}
-    settings = {path: RunDirectory(path).settings() for path in arguments.runs}
-    reports = {
-        path: metrics.evaluate(model, test_recordings(settings[path]), baselines={}) for path, model in models.items()
-    }
-    print_distances(models, settings, reports)
-    hierarchical = {path: model for path, model in models.items() if isinstance(model, HVAE)}
+    runs = [Run.read(path, arguments.split) for path in arguments.runs]
+    print_distances(runs, arguments.split)
+    hierarchical = [run for run in runs if isinstance(run.model, HVAE)]
     if hierarchical:
-        print_levels(hierarchical, settings, reports)
-        print_swaps(hierarchical, settings, arguments.pairs, arguments.seed)
+        print_levels(hierarchical)
+    if hierarchical and arguments.split == "test":
+        print_swaps(hierarchical, arguments.pairs, arguments.seed)
     if arguments.plot:
-        plot(models, reports, Path(arguments.plot))
+        plot(runs, Path(arguments.plot))
 
 
-def test_recordings(settings: FitSettings) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and waveforms of the test split."""
+def recordings_of(split: str, settings: FitSettings) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and waveforms of a split."""
     parts = data.split(data.load(settings.data, settings), settings)
-    for entry, waveform, _ in data.chunk(parts["test"], settings).recordings():
+    for entry, waveform, _ in data.chunk(parts[split], settings).recordings():
         yield entry.recording_id, np.asarray(waveform, np.float32).reshape(len(waveform), -1)
 
 
@@ -109,7 +135,7 @@ def energy_above(waveform: np.ndarray, sample_rate: int) -> tuple[float, float]:
     return float(power[high].sum()), float(power.sum())
 
 
-def high_band_decibels(model: Any, recordings: Iterator[tuple[str, np.ndarray]]) -> float:
+def high_band_decibels(model: Any, recordings: Sequence[tuple[str, np.ndarray]]) -> float:
     """How much louder the reconstruction is above 4 kHz than the original, a mean over recordings, dB."""
     ratios = []
     for _, waveform in recordings:
@@ -122,23 +148,23 @@ def high_band_decibels(model: Any, recordings: Iterator[tuple[str, np.ndarray]])
     return float(np.mean(ratios))
 
 
-def print_distances(models: dict[str, Any], settings: dict[str, FitSettings], reports: dict[str, Any]) -> None:
+def print_distances(runs: Sequence[Run], split: str) -> None:
     """Distances, rates and what is above 4 kHz."""
     rows = []
-    for path, report in reports.items():
-        distances = [report.summary(name).mean for name in DISTANCES]
-        rows.append([path, *distances, high_band_decibels(models[path], test_recordings(settings[path]))])
-    print_table("Test recordings, means:", ["run", *DISTANCES, "above 4 kHz (dB)"], rows)
+    for run in runs:
+        distances = [run.report.summary(name).mean for name in DISTANCES]
+        rows.append([run.path, *distances, high_band_decibels(run.model, run.recordings)])
+    print_table(f"Recordings of the {split} split, means:", ["run", *DISTANCES, "above 4 kHz (dB)"], rows)
 
 
-def plot(models: dict[str, Any], reports: dict[str, Any], path: Path) -> None:
+def plot(runs: Sequence[Run], path: Path) -> None:
     """Draws distances over rates, a line for each kind of model."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), DISTANCES[:2], strict=True):
-        for kind in sorted({type(model).__name__ for model in models.values()}):
-            chosen = [reports[p] for p, model in models.items() if type(model).__name__ == kind]
+        for kind in sorted({type(run.model).__name__ for run in runs}):
+            chosen = [run.report for run in runs if type(run.model).__name__ == kind]
             points = sorted((r.summary(DISTANCES[-1]).mean, r.summary(name).mean) for r in chosen)
             axes.plot(*zip(*points, strict=True), "o-", label=kind)
         axes.set(xlabel=DISTANCES[-1], ylabel=name)
@@ -149,10 +175,10 @@ def plot(models: dict[str, Any], reports: dict[str, Any], path: Path) -> None:
 # Levels.
 
 
-def rate_with_drawn_top(model: HVAE, settings: FitSettings) -> float:
+def rate_with_drawn_top(model: HVAE, recordings: Sequence[tuple[str, np.ndarray]]) -> float:
     """Bits per second with z2 drawn from its posterior, the rate that is paid in training."""
     rates = []
-    for number, (_, waveform) in enumerate(test_recordings(settings)):
+    for number, (_, waveform) in enumerate(recordings):
         batch = waveform[np.newaxis]
         kl = model.kl_per_dimension(batch, top=model.posterior(batch).top.sample(seed=number))
         nats = [metrics.kl_nats_per_frame(level) for level in kl]
@@ -160,7 +186,7 @@ def rate_with_drawn_top(model: HVAE, settings: FitSettings) -> float:
     return float(np.mean(rates))
 
 
-def print_levels(models: dict[str, HVAE], settings: dict[str, FitSettings], reports: dict[str, Any]) -> None:
+def print_levels(runs: Sequence[Run]) -> None:
     """What each level carries."""
     head = [
         "run",
@@ -173,15 +199,15 @@ def print_levels(models: dict[str, HVAE], settings: dict[str, FitSettings], repo
         "KL of bottom",
     ]
     rows, both = [], []
-    for path, model in models.items():
-        use = reports[path].latents
+    for run in runs:
+        use = run.report.latents
         for name, level in use.levels.items():
             nats = sum(level.kl_per_dimension) / level.dimensions
             rises = [rise for measure, rise in level.shuffled_rise.items() if measure.startswith(("mel", "KL"))]
             cells = [f"x {rise:.2f}" for rise in rises] + [""] * (2 - len(rises))
-            rows.append([path, name, level.rate_bps, use.shares[name], nats, level.active_share, *cells])
-        drawn = rate_with_drawn_top(model, settings[path])
-        both.append([path, f"x {use.shuffled_rise['mel distance']:.2f}", drawn])
+            rows.append([run.path, name, level.rate_bps, use.shares[name], nats, level.active_share, *cells])
+        drawn = rate_with_drawn_top(run.model, run.recordings)
+        both.append([run.path, f"x {use.shuffled_rise['mel distance']:.2f}", drawn])
     print_table("Levels:", head, rows)
     print_table("Both levels:", ["run", "mel, both shuffled", "bits/s with z2 drawn"], both)
 
@@ -256,16 +282,16 @@ def judge(model: HVAE, pairs: Sequence[tuple[Note, Note]], classifier: Any, rela
     return np.mean(np.array(votes, np.float64), axis=0).tolist()
 
 
-def print_swaps(models: dict[str, HVAE], settings: dict[str, FitSettings], count: int, seed: int) -> None:
+def print_swaps(runs: Sequence[Run], count: int, seed: int) -> None:
     """Which level carries timbre and which pitch."""
     rows, notes, total = [], [], 0
-    for path, model in models.items():
-        classifier, notes, total = ears(model.sample_rate, settings[path])
+    for run in runs:
+        classifier, notes, total = ears(run.model.sample_rate, run.settings)
         pairs = choose_pairs(notes, count, seed)
         if pairs:
             for relative in (False, True):
                 name = "relative" if relative else "as it is"
-                rows.append([path, name, len(pairs), *judge(model, pairs, classifier, relative)])
+                rows.append([run.path, name, len(pairs), *judge(run.model, pairs, classifier, relative)])
     title = f"Swaps; {len(notes)} of {total} test notes are heard rightly and take part:"
     head = ["run", "bottom", "swaps", "instrument of z2", "of z1", "z2's likelier than z1's", "pitch of z2", "of z1"]
     print_table(title, head, rows)

@@ -1,8 +1,9 @@
 """What conversion to mel bands and back costs, with no model between: python -m benchmarks.synthesis.
 
 Each recording is analysed and synthesised again by every method at 128 and 256 bands, 32 iterations each; `librosa`
-searches phases for the magnitudes that our inversion finds, as its own takes minutes. Distances are means over the
-recordings; spectral convergence is that of the STFT magnitudes at the front end's own window, against the original's.
+searches phases for the magnitudes that our inversion finds, as its own takes minutes. --vocoder=runs/vocoder adds what
+that run has learnt. Distances are means over the recordings; spectral convergence is that of the STFT magnitudes at the
+front end's own window, against the original's.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from keras_audio_vae.frontends.mel import METHODS
 from keras_audio_vae.frontends.mel_inversion import invert_mel
 from keras_audio_vae.frontends.signal import analysis_window, stft
 from keras_audio_vae.metrics.reconstruction import mel_distance, multi_resolution_stft_distance
+from trainers.rundir import RunDirectory
 
 SAMPLE_RATE, HOP, N_FFT, ITERATIONS = 22050, 441, 1764, 32
 PASSES = 5  # over all recordings, for the speed
@@ -30,11 +32,21 @@ Conversion = Callable[[np.ndarray], np.ndarray]
 
 
 def ours(bands: int, method: str) -> Conversion:
-    """Analysis and synthesis by the front end, as one graph."""
+    """Analysis and synthesis by the front end."""
     frontend = MelFrontEnd(SAMPLE_RATE, HOP, N_FFT, bands, method=method, iterations=ITERATIONS)
-    signature = [tf.TensorSpec([1, None, 1])]
-    convert = tf.function(lambda x: frontend.synthesize(frontend.features(x)), signature, autograph=False)
-    return lambda waveform: convert(waveform[np.newaxis, :, np.newaxis]).numpy()[0, :, 0]
+    return as_graph(lambda x: frontend.synthesize(frontend.features(x)))
+
+
+def learnt(run: str) -> Conversion:
+    """Analysis and synthesis by the vocoder of a run."""
+    network = RunDirectory(run).load_model().network
+    return as_graph(lambda x: network.decode(network.encode(x)))
+
+
+def as_graph(convert: Callable[[tf.Tensor], tf.Tensor]) -> Conversion:
+    """The conversion of batches, [1, samples, 1], as one graph."""
+    graph = tf.function(convert, [tf.TensorSpec([1, None, 1])], autograph=False)
+    return lambda waveform: graph(waveform[np.newaxis, :, np.newaxis]).numpy()[0, :, 0]
 
 
 def librosas(bands: int) -> Conversion:
@@ -47,6 +59,7 @@ def librosas(bands: int) -> Conversion:
         return tf.sqrt(invert_mel(tf.pow(10.0, frontend.decades(waveform)), frontend.matrix))
 
     def convert(waveform: np.ndarray) -> np.ndarray:
+        """Frames without padding, as ours are cut."""
         wanted = magnitudes(waveform[np.newaxis, :, np.newaxis]).numpy()[0].T
         window, length = analysis_window(N_FFT).numpy(), N_FFT + (wanted.shape[1] - 1) * HOP
         sound = librosa.griffinlim(
@@ -84,6 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--split", choices=("valid", "test"), default="valid", help="part of the embedded set (valid)")
     parser.add_argument("--recordings", type=int, default=10, help="recordings of it, evenly spread (10)")
+    parser.add_argument("--vocoder", help="a run of a vocoder, which is measured too")
     arguments = parser.parse_args()
     recordings = list(ChunkPipeline(split(load("fluidnotes"))[arguments.split]).recordings())
     chosen = np.linspace(0, len(recordings) - 1, min(arguments.recordings, len(recordings))).round().astype(int)
@@ -92,10 +106,18 @@ def main() -> None:
     print("\n| method | bands | mel distance | STFT distance | spectral convergence | times real time |")
     print("|---|---|---|---|---|---|")
     for bands in (128, 256):
-        conversions = {method: ours(bands, method) for method in METHODS} | {"librosa.griffinlim": librosas(bands)}
-        for name, convert in conversions.items():
-            mel, spectral, convergence, speed = measure(convert, waveforms)
-            print(f"| {name} | {bands} | {mel:.3f} | {spectral:.3f} | {convergence:.3f} | {speed:.0f} |", flush=True)
+        for method in METHODS:
+            print_row(method, bands, ours(bands, method), waveforms)
+        print_row("librosa.griffinlim", bands, librosas(bands), waveforms)
+    if arguments.vocoder:
+        bands = RunDirectory(arguments.vocoder).settings().mel_bands
+        print_row("vocoder", bands, learnt(arguments.vocoder), waveforms)
+
+
+def print_row(name: str, bands: int, convert: Conversion, waveforms: list[np.ndarray]) -> None:
+    """Measures a conversion."""
+    mel, spectral, convergence, speed = measure(convert, waveforms)
+    print(f"| {name} | {bands} | {mel:.3f} | {spectral:.3f} | {convergence:.3f} | {speed:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -79,19 +79,6 @@ class FitSettings(FlagSet):
     hop: int = flag(210, "model", "distance of feature frames", unit="samples", least=1)
     n_fft: int = flag(840, "model", "window of the STFT and mel front ends", unit="samples", least=2)
     mel_bands: int = flag(128, "model", "bands of the mel front end", least=1)
-    synthesis: str = flag(
-        "joint", "model", "how a waveform is searched for mel bands", choices=("joint", "griffin_lim")
-    )
-    widths: tuple[int, ...] = flag((128, 256), "model", "channels of each stage, encoder order", least=1)
-    depths: tuple[int, ...] = flag((4, 2), "model", "residual blocks of each stage", least=0)
-    strides: tuple[int, ...] = flag((3,), "model", "frame rate reductions between the stages", least=1)
-    upsampling: str = flag("nearest", "model", "how the decoder raises the rate", choices=("nearest", "transposed"))
-
-    mse_weight: float = flag(0.0, "loss", "weight of the waveform's mean squared error", least=0.0)
-    waveform_weight: float = flag(1.25, "loss", "weight of the waveform's relative error, |y - x| / |x|", least=0.0)
-    stft_weight: float = flag(1.0, "loss", "weight of the multi-resolution STFT distance", least=0.0)
-    mel_weight: float = flag(2.5, "loss", "weight of the mel distance", least=0.0)
-
     epochs: int = flag(100, "training", "stops after so many epochs; 0 = no limit", least=0)
     steps_per_epoch: int = flag(0, "training", "steps that count as an epoch; 0 = one pass", unit="steps", least=0)
     max_minutes: float = flag(
@@ -169,6 +156,13 @@ class AutoencoderSettings(FitSettings):
         'stft'
     """
 
+    synthesis: str = flag(
+        "joint", "model", "how a waveform is searched for mel bands", choices=("joint", "griffin_lim")
+    )
+    widths: tuple[int, ...] = flag((128, 256), "model", "channels of each stage, encoder order", least=1)
+    depths: tuple[int, ...] = flag((4, 2), "model", "residual blocks of each stage", least=0)
+    strides: tuple[int, ...] = flag((3,), "model", "frame rate reductions between the stages", least=1)
+    upsampling: str = flag("nearest", "model", "how the decoder raises the rate", choices=("nearest", "transposed"))
     frontend: str = flag("stft", "model", "what turns samples into features", choices=("stft", "waveform", "mel"))
     latent_dim: int = flag(96, "model", "size of a latent vector", least=1)
     waveform_bands: int = flag(
@@ -181,6 +175,11 @@ class AutoencoderSettings(FitSettings):
     vocoder: str = flag(
         "", "run", "run of a vocoder that makes the waveforms of frontend=mel; empty = synthesis does", unit="folder"
     )
+
+    mse_weight: float = flag(0.0, "loss", "weight of the waveform's mean squared error", least=0.0)
+    waveform_weight: float = flag(1.25, "loss", "weight of the waveform's relative error, |y - x| / |x|", least=0.0)
+    stft_weight: float = flag(1.0, "loss", "weight of the multi-resolution STFT distance", least=0.0)
+    mel_weight: float = flag(2.5, "loss", "weight of the mel distance", least=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -324,16 +323,19 @@ class VocoderSettings(FitSettings):
 
     Example:
         >>> VocoderSettings().model_arguments()["iterations"]
-        8
+        16
     """
 
     model: str = flag("vocoder", "model", "family of the model", choices=FAMILIES)
     hop: int = flag(441, "model", "distance of mel frames", unit="samples", least=1)
     n_fft: int = flag(1764, "model", "window of the mel bands", unit="samples", least=2)
     mel_bands: int = flag(256, "model", "mel bands", least=1)
-    iterations: int = flag(8, "model", "of the search for a draft, which the network refines", least=0)
-    window: int = flag(588, "model", "window of the refined spectrum", unit="samples", least=2)
-    waveform_weight: float = flag(0.0, "loss", "weight of the waveform's relative error, |y - x| / |x|", least=0.0)
+    iterations: int = flag(16, "model", "of the search for phases", least=0)
+    width: int = flag(384, "model", "channels of the residual blocks", least=1)
+    depth: int = flag(4, "model", "residual blocks", least=0)
+
+    convergence_weight: float = flag(1.0, "loss", "weight of the relative error of the magnitudes", least=0.0)
+    log_magnitude_weight: float = flag(1.0, "loss", "weight of the error of their logarithms", least=0.0)
 
 
 _SETTINGS = {"vae": VAESettings, "hvae": HVAESettings, "vqvae": VQVAESettings, "vocoder": VocoderSettings}

@@ -133,6 +133,11 @@ class MelFrontEnd(keras.layers.Layer):
         """Undoes `standardize`: [batch, frames, channels * bands] -> [batch * channels, frames, bands]."""
         return self.mean + self.deviation * bins_to_channels(features, self.channels)
 
+    def powers(self, features: tf.Tensor) -> tf.Tensor:
+        """Bands as powers, 0 at the floor: [batch, frames, channels * bands] -> [batch * channels, frames, bands]."""
+        decades = self.in_decades(features)
+        return tf.where(decades > FLOOR_DECADES + SILENCE_MARGIN, tf.pow(10.0, decades), 0.0)
+
     def has_bands_of(self, other: "MelFrontEnd") -> bool:
         """Whether another front end's log mel bands mean the same, whatever the statistics."""
         names = ("sample_rate", "hop", "n_fft", "bands", "channels")
@@ -148,8 +153,7 @@ class MelFrontEnd(keras.layers.Layer):
         Returns:
             float32 [batch, frames * hop, channels]; digital silence where all bands are at their floor.
         """
-        decades = self.in_decades(features)
-        mel = tf.where(decades > FLOOR_DECADES + SILENCE_MARGIN, tf.pow(10.0, decades), 0.0)
+        mel = self.powers(features)
         if self.method == "joint":
             signal = mel_to_signal(mel, self.matrix, self.n_fft, self.hop, self.iterations)
         else:

@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from keras_audio_vae.frontends.griffin_lim import SMALLEST, alternate, power, scale
 
-CORRECTIONS = 2  # per iteration of `mel_to_signal`: bands overlap, so that one correction does not quite reach them
+START_ITERATIONS = 5  # of `invert_mel` where something better than flat bands is to follow
+CORRECTIONS = 2  # of `band_gains`: bands overlap, so that one correction does not quite reach them
 BLOCKS = 8  # of a mel matrix' columns: 4 times faster than the whole
 
 
@@ -88,16 +89,34 @@ def mel_to_signal(
         Masuyama, Ueno, Ono: Signal Reconstruction from Mel-Spectrogram Based on Bi-Level Consistency of Full-Band
             Magnitude and Phase, WASPAA 2023 (the problem; there it is solved by proximal steps).
     """
-    means = _means_of_bands(matrix)
 
     def to_bands(spectrum: tf.Tensor) -> tf.Tensor:
-        powers, gains = power(spectrum), tf.constant(1.0)
-        for _ in range(CORRECTIONS):
-            gains = gains * _gains(powers * gains, mel, matrix, means)
-        return scale(spectrum, tf.sqrt(gains))
+        return scale(spectrum, tf.sqrt(band_gains(power(spectrum), mel, matrix)))
 
-    start = tf.sqrt(invert_mel(mel, matrix, iterations=5))
+    start = tf.sqrt(invert_mel(mel, matrix, START_ITERATIONS))
     return alternate(start, to_bands, n_fft, hop, iterations, momentum)
+
+
+def band_gains(powers: tf.Tensor, mel: tf.Tensor, matrix: np.ndarray) -> tf.Tensor:
+    """What brings the mel bands of a spectrum to the wanted ones and leaves the rest of its shape alone.
+
+    Args:
+        powers: float32 [batch, frames, bins], 0 or above.
+        mel: float32 [batch, frames, bands] of powers, 0 or above.
+        matrix: float32 [bins, bands], see `mel_matrix`.
+
+    Returns:
+        Gains of the powers, float32 [batch, frames, bins]; their gradient is that of the formula.
+
+    Example:
+        >>> matrix = np.eye(3, dtype=np.float32)  # a bin for each band
+        >>> band_gains(tf.constant([[[1.0, 1.0, 4.0]]]), tf.constant([[[1.0, 2.0, 1.0]]]), matrix).numpy()
+        array([[[1.  , 2.  , 0.25]]], dtype=float32)
+    """
+    means, gains = _means_of_bands(matrix), tf.ones_like(powers)
+    for _ in range(CORRECTIONS):
+        gains = gains * _gains(powers * gains, mel, matrix, means)
+    return gains
 
 
 def _gains(powers: tf.Tensor, mel: tf.Tensor, matrix: np.ndarray, means: np.ndarray) -> tf.Tensor:

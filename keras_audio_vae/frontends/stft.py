@@ -7,6 +7,7 @@ from keras_audio_vae.frontends.channels import bins_to_channels, channels_to_bin
 from keras_audio_vae.frontends.signal import inverse_stft, stft
 
 POWER_FLOOR = 1e-8  # -80 dB below a bin of white noise of variance 1: under the noise of 16-bit recordings
+DRAFT_FLOOR = 1e-3  # magnitude from which a draft's bin has a say in the phase
 MAX_LOG_GAIN = 6.0  # a bin is raised by at most e^6 = 52 dB over draft and floor: an early step cannot overflow
 
 
@@ -15,18 +16,14 @@ class STFTFrontEnd(keras.layers.Layer):
     """Log magnitude and square-root-compressed real and imaginary parts in; log gain and phase direction out.
 
     For each bin the network gives three numbers: a log gain g and a direction (u, v). With the draft's bin d and
-    m = sqrt(|d|^2 + draft_floor^2), the bin of the result has magnitude m e^g and the direction of d / m + (u, v). So
-    zeros leave the draft as it is, noise is gated by a low gain, and where the draft has nothing the network decides
-    alone.
+    m = sqrt(|d|^2 + 1e-6), the bin of the result has magnitude m e^g and the direction of d / m + (u, v). So zeros
+    leave the draft as it is, noise is gated by a low gain, and where the draft has nothing the network decides alone.
     The direction is two numbers, not an angle: an angle has a jump that a network must learn around.
 
     Args:
         hop: Samples from one frame to the next.
         n_fft: Window and transform length in samples, a multiple of `hop`. The default of four hops resolves 26 Hz.
         channels: Channels of the waveform.
-        draft_floor: Magnitude from which a draft's bin has a say: what is softer is raised to it. 1e-3, 60 dB below a
-            bin of white noise of variance 1, is a level to start from where a draft lacks whole bands; a draft that is
-            right in its soft parts too needs a floor below them.
         **kwargs: Those of `keras.layers.Layer`. It computes in float32 whatever the global policy: an FFT takes no
             less.
 
@@ -48,15 +45,13 @@ class STFTFrontEnd(keras.layers.Layer):
         Ai, Ling: APNet, 2023 (phase from two parallel outputs).
     """
 
-    def __init__(
-        self, hop: int = 210, n_fft: int = 840, channels: int = 1, draft_floor: float = 1e-3, **kwargs
-    ) -> None:
+    def __init__(self, hop: int = 210, n_fft: int = 840, channels: int = 1, **kwargs) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         if n_fft % hop or n_fft < 2 * hop:
             raise ValueError(
                 f"n_fft ({n_fft} samples) must be a multiple of hop ({hop} samples), at least twice as long."
             )
-        self.hop, self.n_fft, self.channels, self.draft_floor = hop, n_fft, channels, draft_floor
+        self.hop, self.n_fft, self.channels = hop, n_fft, channels
         self.bins = n_fft // 2 + 1
         self.output_bins = 3 * channels * self.bins
         self.built = True
@@ -92,7 +87,7 @@ class STFTFrontEnd(keras.layers.Layer):
         log_gain, u, v = tf.split(bins_to_channels(outputs, self.channels), 3, axis=-1)
         spectrum = stft(to_mono_batch(draft), self.n_fft, self.hop)
         real, imaginary = tf.math.real(spectrum), tf.math.imag(spectrum)
-        magnitude = tf.sqrt(tf.square(real) + tf.square(imaginary) + self.draft_floor**2)
+        magnitude = tf.sqrt(tf.square(real) + tf.square(imaginary) + DRAFT_FLOOR**2)
         u, v = u + real / magnitude, v + imaginary / magnitude
         scale = magnitude * tf.exp(tf.minimum(log_gain, MAX_LOG_GAIN)) * tf.math.rsqrt(u * u + v * v + 1e-6)
         return from_mono_batch(inverse_stft(tf.complex(scale * u, scale * v), self.n_fft, self.hop), self.channels)
@@ -103,5 +98,4 @@ class STFTFrontEnd(keras.layers.Layer):
 
     def get_config(self) -> dict:
         """The constructor's arguments as JSON values."""
-        names = ("hop", "n_fft", "channels", "draft_floor")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        return {**super().get_config(), "hop": self.hop, "n_fft": self.n_fft, "channels": self.channels}

@@ -1,52 +1,50 @@
-"""The network of a vocoder: mel bands to the waveform, through a draft that a search has found."""
+"""The network of a vocoder: mel bands to magnitudes, for which a short search finds the phases."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import keras
 import tensorflow as tf
 
-from keras_audio_vae.frontends import MelFrontEnd, STFTFrontEnd
-from keras_audio_vae.layers.stacks import Decoder
+from keras_audio_vae.frontends import MelFrontEnd
+from keras_audio_vae.frontends.channels import bins_to_channels, channels_to_bins, from_mono_batch
+from keras_audio_vae.frontends.griffin_lim import SMALLEST, griffin_lim
+from keras_audio_vae.frontends.mel_inversion import START_ITERATIONS, band_gains, invert_mel
+from keras_audio_vae.layers.stacks import Encoder
 
-DRAFT_FLOOR = 1e-6  # of the search's result, whose soft bins are right: a floor above them would be heard as noise
+MAX_LOG_GAIN = 6.0  # of a magnitude over that of its flat band, either way: 52 dB
 
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
 class VocoderNetwork(keras.layers.Layer):
-    """Refines what a few iterations of the mel front end's own synthesis make of a spectrogram.
+    """Knows where in its band a sound's power lies; `griffin_lim` finds phases for that.
 
-    A network that has to invent a phase needs days and an adversary to sound clean. The search finds a phase at once,
-    and what it leaves to be desired (levels, noise between partials, smeared onsets) is learnt in minutes: a decoder
-    sees the mel bands and the draft's spectrum, and gives a log gain and a phase direction for each bin.
+    A band tells how much power it holds, not in which of its bins. An inversion without knowledge (`invert_mel`) takes
+    bands as flat, which merges what a band holds and leaves Griffin-Lim magnitudes that no sound has. How sounds divide
+    a band, partials of one pitch above all, is learnt in minutes from the sounds themselves: a stack of residual blocks
+    sees the bands of some frames around and gives a log gain for each bin of the flat spectrum, after which each band
+    gets its power back. What phases there are is left to the search: a network that has to invent them needs days and
+    an adversary to sound clean.
 
     Args:
         sample_rate: In Hz.
         channels: Channels of the waveform.
         hop: Samples per frame of the mel bands.
-        n_fft: Window of the mel bands in samples.
+        n_fft: Window of the mel bands, and of the magnitudes, in samples.
         mel_bands: Their number.
-        synthesis: How the draft is found, see `MelFrontEnd`.
-        iterations: Of that search.
-        window: Of the refined spectrum in samples; shorter than that of the mel bands, it mends onsets.
-        widths: Channels of each stage of the decoder, the fastest first.
-        depths: Residual blocks of each stage.
-        strides: Frames of the refined spectrum for each frame of the mel bands, stage by stage.
-        upsampling: "nearest" or "transposed".
+        iterations: Of the search.
+        width: Channels of the residual blocks.
+        depth: Their number; each sees one frame more to either side.
         **kwargs: Those of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If the arguments do not fit each other.
+        ValueError: If the arguments do not fit each other, see `MelFrontEnd`.
 
     Example:
-        >>> network = VocoderNetwork(widths=[8, 16], depths=[1, 1], mel_bands=64)
+        >>> network = VocoderNetwork(width=8, depth=1, mel_bands=64)
         >>> sound = tf.random.stateless_normal([2, 4410, 1], seed=[0, 1])
         >>> mel = network.encode(sound)
-        >>> mel.shape, network.decode(mel).shape
-        (TensorShape([2, 10, 64]), TensorShape([2, 4410, 1]))
-
-    Reference:
-        Siuzdak: Vocos, 2023 (frames at the rate of the mel bands, a spectrum at the end).
+        >>> mel.shape, network.predict(mel).shape, network.decode(mel).shape
+        (TensorShape([2, 10, 64]), TensorShape([2, 10, 883]), TensorShape([2, 4410, 1]))
     """
 
     def __init__(
@@ -56,29 +54,19 @@ class VocoderNetwork(keras.layers.Layer):
         hop: int = 441,
         n_fft: int = 1764,
         mel_bands: int = 256,
-        synthesis: str = "joint",
-        iterations: int = 8,
-        window: int = 588,
-        widths: Sequence[int] = (128, 256),
-        depths: Sequence[int] = (4, 2),
-        strides: Sequence[int] = (3,),
-        upsampling: str = "nearest",
+        iterations: int = 16,
+        width: int = 384,
+        depth: int = 4,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        of_spectrum = hop // math.prod(strides)
-        if hop % math.prod(strides) or window % of_spectrum or window < 2 * of_spectrum:
-            raise ValueError(
-                f"hop ({hop} samples) must be a multiple of the strides {list(strides)}, and window ({window} samples) "
-                "one of the hop that is left, at least twice as long."
-            )
         self.hop = self.latent_hop = hop
-        policy = self.dtype_policy
-        self.mel = MelFrontEnd(sample_rate, hop, n_fft, mel_bands, channels, synthesis, iterations)
-        self.spectrum = STFTFrontEnd(of_spectrum, window, channels, draft_floor=DRAFT_FLOOR)
-        self.decoder = Decoder(widths, depths, strides, upsampling, dtype=policy)
-        self.head = keras.layers.Dense(self.spectrum.output_bins, kernel_initializer="zeros", dtype="float32")
-        self.context_frames = -(-(self.decoder.reach(self.spectrum.hop) + 4 * n_fft + window) // hop)
+        self.channels, self.iterations = channels, iterations
+        self.mel = MelFrontEnd(sample_rate, hop, n_fft, mel_bands, channels)
+        self.stack = Encoder([width], [depth], [], dtype=self.dtype_policy)
+        bins = channels * (n_fft // 2 + 1)
+        self.head = keras.layers.Dense(bins, kernel_initializer="zeros", dtype="float32")  # begins with flat bands
+        self.context_frames = -(-(self.stack.reach(hop) + 4 * n_fft) // hop)
         self.fade_samples = n_fft  # see `AudioNetwork.fade_samples`
 
     def adapt(self, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> None:
@@ -86,18 +74,29 @@ class VocoderNetwork(keras.layers.Layer):
         self.mel.adapt(batches)
 
     def encode(self, waveform: tf.Tensor) -> tf.Tensor:
-        """Standardised mel bands: float32 [batch, samples, channels] -> [batch, ceil(samples / hop), bins]."""
+        """Standardised mel bands: float32 [batch, samples, channels] -> [batch, ceil(samples / hop), bands]."""
         return self.mel.features(waveform)
 
     def decode(self, features: tf.Tensor) -> tf.Tensor:
-        """The waveform of standardised mel bands: [batch, frames, bins] -> [batch, frames * hop, channels]."""
-        draft = self.mel.synthesize(features)
-        hidden = self.decoder(features, self.spectrum.features(draft))
-        return self.spectrum.synthesize(self.head(hidden), draft)
+        """The waveform of standardised mel bands: [batch, frames, bands] -> [batch, frames * hop, channels]."""
+        magnitudes = bins_to_channels(self.predict(features), self.channels)
+        return from_mono_batch(griffin_lim(magnitudes, self.mel.n_fft, self.hop, self.iterations), self.channels)
 
     def predict(self, features: tf.Tensor) -> tf.Tensor:
-        """What is compared with a sound in training: the waveform."""
-        return self.decode(features)
+        """What is compared with a sound in training: its magnitudes, on the scale of `frontends.signal.stft`.
+
+        Args:
+            features: float32 [batch, frames, channels * bands], standardised.
+
+        Returns:
+            float32 [batch, frames, channels * (n_fft // 2 + 1)], 0 or above.
+        """
+        mel, log_gains = self.mel.powers(features), bins_to_channels(self.head(self.stack(features)), self.channels)
+        gains = tf.exp(2.0 * tf.clip_by_value(log_gains, -MAX_LOG_GAIN, MAX_LOG_GAIN))
+        powers = invert_mel(mel, self.mel.matrix, START_ITERATIONS) * gains
+        powers *= band_gains(powers, mel, self.mel.matrix)
+        magnitudes = tf.sqrt(powers + SMALLEST) - tf.sqrt(SMALLEST)  # the gradient is finite, and silence is 0
+        return channels_to_bins(magnitudes, self.channels)
 
     def build(self, input_shape: tuple | None = None) -> None:
         """Nothing of its own: models build it by running `encode` and `decode` once."""

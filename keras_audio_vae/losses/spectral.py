@@ -61,10 +61,10 @@ def spectral_terms(original: tf.Tensor, estimate: tf.Tensor, mask: tf.Tensor, sa
         frames = frame_mask(mask, hop)
         x, y = magnitudes(original, window), magnitudes(estimate, window)
         matrix = tf.constant(mel_matrix(sample_rate, window, bands))
-        mel_terms.append(_log_distance(x @ matrix, y @ matrix, frames, MEL_FLOOR) / np.log(10.0))
+        mel_terms.append(log_distance(x @ matrix, y @ matrix, frames, MEL_FLOOR) / np.log(10.0))
         if window in CONVERGENCE_WINDOWS:
             floor = SILENCE * window * 0.75 * tf.reduce_sum(mask, axis=1)  # the energy of noise of that power
-            stft_terms.append(_convergence(x, y, frames, floor) + _log_distance(x, y, frames, STFT_FLOOR))
+            stft_terms.append(convergence(x, y, frames, floor) + log_distance(x, y, frames, STFT_FLOOR))
     return SpectralTerms(stft=tf.add_n(stft_terms) / len(stft_terms), mel=tf.add_n(mel_terms))
 
 
@@ -91,13 +91,44 @@ def magnitudes(signal: tf.Tensor, window: int) -> tf.Tensor:
     return tf.sqrt(tf.square(real) + tf.square(imaginary) + 1e-12)  # the constant keeps the gradient finite at zero
 
 
-def _convergence(x: tf.Tensor, y: tf.Tensor, frames: tf.Tensor, floor: tf.Tensor) -> tf.Tensor:
+def convergence(x: tf.Tensor, y: tf.Tensor, frames: tf.Tensor, floor: tf.Tensor) -> tf.Tensor:
+    """Spectral convergence, |y - x| / |x| over all bins and frames that count.
+
+    Args:
+        x: float32 [batch, frames, bins], magnitudes of the original.
+        y: float32 of the same shape, of the estimate.
+        frames: float32 [batch, frames], 1 for what counts.
+        floor: float32 [batch], energy that is added to the original's, so that silence is no divisor.
+
+    Returns:
+        float32 [batch].
+
+    Example:
+        >>> x = tf.ones([1, 2, 3])
+        >>> convergence(x, 1.5 * x, tf.ones([1, 2]), tf.zeros([1])).numpy().round(3)
+        array([0.5], dtype=float32)
+    """
     weight = frames[:, :, tf.newaxis]
     error = tf.reduce_sum(weight * tf.square(x - y), axis=[1, 2])
     return tf.sqrt(error + 1e-6) / tf.sqrt(tf.reduce_sum(weight * tf.square(x), axis=[1, 2]) + floor + 1e-6)
 
 
-def _log_distance(x: tf.Tensor, y: tf.Tensor, frames: tf.Tensor, floor: float) -> tf.Tensor:
+def log_distance(x: tf.Tensor, y: tf.Tensor, frames: tf.Tensor, floor: float) -> tf.Tensor:
+    """Mean difference of natural logarithms, of magnitudes or of bands.
+
+    Args:
+        x: float32 [batch, frames, bins].
+        y: float32 of the same shape.
+        frames: float32 [batch, frames], 1 for what counts.
+        floor: What is softer counts as this.
+
+    Returns:
+        float32 [batch].
+
+    Example:
+        >>> log_distance(tf.ones([1, 2, 3]), tf.fill([1, 2, 3], 2.0), tf.ones([1, 2]), 1e-5).numpy().round(4)
+        array([0.6931], dtype=float32)
+    """
     return masked_mean(tf.abs(tf.math.log(tf.maximum(x, floor)) - tf.math.log(tf.maximum(y, floor))), frames)
 
 

@@ -13,12 +13,10 @@ NETWORK = (
     *("sample_rate", "channels", "frontend", "hop", "n_fft", "mel_bands", "synthesis"),
     *("widths", "depths", "strides", "upsampling"),
 )
-VOCODER_NETWORK = (
-    *("sample_rate", "channels", "hop", "n_fft", "mel_bands", "synthesis", "iterations", "window"),
-    *("widths", "depths", "strides", "upsampling"),
-)
+VOCODER_NETWORK = ("sample_rate", "channels", "hop", "n_fft", "mel_bands", "iterations", "width", "depth")
+LOSS_WEIGHTS = ("mse_weight", "waveform_weight", "stft_weight", "mel_weight")
 _COUNTS = ("sample_rate", "channels", "hop", "n_fft", "mel_bands")
-_AMOUNTS = ("mse_weight", "waveform_weight", "stft_weight", "mel_weight", "clipnorm")
+_AMOUNTS = ("clipnorm",)
 
 
 def check_arguments(
@@ -71,7 +69,7 @@ def make_vocoder_network(config: Mapping[str, Any], dtype: Any) -> VocoderNetwor
     return VocoderNetwork(**{name: config[name] for name in VOCODER_NETWORK}, dtype=dtype)
 
 
-def make_loss(config: Mapping[str, Any], network: AudioNetwork | VocoderNetwork) -> WeightedTerms:
+def make_loss(config: Mapping[str, Any], network: AudioNetwork) -> WeightedTerms:
     """What a family's arguments charge a reconstruction for.
 
     Args:
@@ -81,9 +79,8 @@ def make_loss(config: Mapping[str, Any], network: AudioNetwork | VocoderNetwork)
     Raises:
         ValueError: A weight is given of what a spectrogram does not have.
     """
-    if not isinstance(network, AudioNetwork) or network.mel is None:
-        weights = {name: config[name] for name in ("mse_weight", "waveform_weight", "stft_weight", "mel_weight")}
-        return ReconstructionLoss(config["sample_rate"], **weights)
+    if network.mel is None:
+        return ReconstructionLoss(config["sample_rate"], **{name: config[name] for name in LOSS_WEIGHTS})
     for name in ("waveform_weight", "stft_weight"):
         if config[name]:
             raise ValueError(f"{name} must be 0 with frontend=mel: mel bands have no phase that it could hear.")

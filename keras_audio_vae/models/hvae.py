@@ -12,7 +12,7 @@ from keras_audio_vae.layers.two_levels import TOP_PRIORS, Inference, Levels, Two
 from keras_audio_vae.losses.coarse import CoarseOutline
 from keras_audio_vae.losses.masking import frame_mask, mean_present
 from keras_audio_vae.models import level_rates
-from keras_audio_vae.models.arguments import check_arguments, linear_bands, make_loss, make_network
+from keras_audio_vae.models.arguments import LOSS_WEIGHTS, check_arguments, linear_bands, make_loss, make_network
 from keras_audio_vae.models.autoencoder import AudioAutoencoder
 from keras_audio_vae.models.batches import Batch, as_latents, as_levels, as_waveform
 from keras_audio_vae.models.gaussian_latents import active_share, mean_kl, noise_in_training
@@ -381,6 +381,7 @@ def _check(config: Mapping[str, Any]) -> None:
             *("vamp_components", "coarse_bands", "warmup_steps"),
         ),
         amounts=(
+            *LOSS_WEIGHTS,
             *("waveform_bands", "top_depth", "coarse_weight", "mean_share", "beta", "target_bps", "free_bits"),
             *("top_beta", "top_target_bps", "top_free_bits"),
         ),

@@ -11,7 +11,7 @@ from keras_audio_vae.layers.gaussian import GaussianHead, kl_from_standard
 from keras_audio_vae.layers.network import POOLINGS
 from keras_audio_vae.losses.masking import frame_mask
 from keras_audio_vae.losses.rate import RateControl
-from keras_audio_vae.models.arguments import check_arguments, linear_bands, make_loss, make_network
+from keras_audio_vae.models.arguments import LOSS_WEIGHTS, check_arguments, linear_bands, make_loss, make_network
 from keras_audio_vae.models.autoencoder import AudioAutoencoder
 from keras_audio_vae.models.batches import Batch, as_waveform, of_any_waveform
 from keras_audio_vae.models.gaussian_latents import active_share, mean_kl, noise_in_training
@@ -228,7 +228,7 @@ def _check(config: Mapping[str, Any]) -> None:
     check_arguments(
         config,
         counts=("latent_dim", "chunk_samples", "warmup_steps"),
-        amounts=("waveform_bands", "beta", "target_bps", "free_bits", "mean_share"),
+        amounts=(*LOSS_WEIGHTS, "waveform_bands", "beta", "target_bps", "free_bits", "mean_share"),
         choices={"latent_pooling": POOLINGS, "latent_norm": ("none", "batch")},
     )
     if config["latent_norm"] == "batch" and config["latent_gamma"] <= 0:

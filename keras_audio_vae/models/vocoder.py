@@ -1,12 +1,12 @@
 """The vocoder: mel bands back to the waveform, trained on its own and then put behind models of mel bands."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_audio_vae.models.arguments import VOCODER_NETWORK, check_arguments, make_loss, make_vocoder_network
+from keras_audio_vae.losses.magnitudes import MagnitudeLoss
+from keras_audio_vae.models.arguments import VOCODER_NETWORK, check_arguments, make_vocoder_network
 from keras_audio_vae.models.autoencoder import AudioAutoencoder
 from keras_audio_vae.models.batches import Batch
 
@@ -24,17 +24,11 @@ class Vocoder(AudioAutoencoder):
         hop: Samples per frame of the mel bands; 441 gives 50 frames per second at 22,050 Hz.
         n_fft: Their window in samples; 1,764 resolve the narrowest of 256 bands.
         mel_bands: Their number.
-        synthesis: How the draft is found that the network refines, see `MelFrontEnd`.
-        iterations: Of that search: enough for a phase, and no more, as they cost most of the time.
-        window: Of the refined spectrum in samples, four of its hops.
-        widths: Channels of each stage of the decoder, the fastest first, see `VocoderNetwork`.
-        depths: Residual blocks of each stage.
-        strides: Frames of the refined spectrum for each frame of the mel bands, stage by stage.
-        upsampling: "nearest" or "transposed".
-        mse_weight: Weight of the mean squared error; see `ReconstructionLoss` for this and the next three.
-        waveform_weight: Weight of the relative error of the waveform; 0, as mel bands do not tell the phase.
-        stft_weight: Weight of the multi-resolution STFT distance.
-        mel_weight: Weight of the mel distance.
+        iterations: Of the search for phases. 16 are about where more would take longer than they are worth.
+        width: Channels of the residual blocks, see `VocoderNetwork`.
+        depth: Their number.
+        convergence_weight: Weight of the relative error of the magnitudes, the loud ones; see `MagnitudeLoss`.
+        log_magnitude_weight: Weight of the error of their logarithms, every bin alike.
         clipnorm: Largest norm of the global gradient; 0 for no clipping.
         seed: Of what is random in training.
         **kwargs: Those of `keras.Model`.
@@ -43,7 +37,7 @@ class Vocoder(AudioAutoencoder):
         ValueError: If the arguments do not fit each other; the message names them.
 
     Example:
-        >>> vocoder = Vocoder(widths=[8, 16], depths=[1, 1], mel_bands=64)
+        >>> vocoder = Vocoder(width=8, depth=1, mel_bands=64)
         >>> sound = tf.random.stateless_normal([2, 10000, 1], seed=[0, 1])
         >>> vocoder.encode(sound).shape, vocoder.reconstruct(sound).shape
         (TensorShape([2, 23, 64]), TensorShape([2, 10000, 1]))
@@ -56,31 +50,24 @@ class Vocoder(AudioAutoencoder):
         hop: int = 441,
         n_fft: int = 1764,
         mel_bands: int = 256,
-        synthesis: str = "joint",
-        iterations: int = 8,
-        window: int = 588,
-        widths: Sequence[int] = (128, 256),
-        depths: Sequence[int] = (4, 2),
-        strides: Sequence[int] = (3,),
-        upsampling: str = "nearest",
-        mse_weight: float = 0.0,
-        waveform_weight: float = 0.0,
-        stft_weight: float = 1.0,
-        mel_weight: float = 2.5,
+        iterations: int = 16,
+        width: int = 384,
+        depth: int = 4,
+        convergence_weight: float = 1.0,
+        log_magnitude_weight: float = 1.0,
         clipnorm: float = 1.0,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         config = {
             "sample_rate": sample_rate, "channels": channels, "hop": hop, "n_fft": n_fft, "mel_bands": mel_bands,
-            "synthesis": synthesis, "iterations": iterations, "window": window, "widths": list(widths),
-            "depths": list(depths), "strides": list(strides), "upsampling": upsampling, "mse_weight": mse_weight,
-            "waveform_weight": waveform_weight, "stft_weight": stft_weight, "mel_weight": mel_weight,
-            "clipnorm": clipnorm, "seed": seed,
+            "iterations": iterations, "width": width, "depth": depth, "convergence_weight": convergence_weight,
+            "log_magnitude_weight": log_magnitude_weight, "clipnorm": clipnorm, "seed": seed,
         }  # fmt: skip
-        check_arguments(config, counts=("window",), amounts=("iterations",))
+        weights = ("convergence_weight", "log_magnitude_weight")
+        check_arguments(config, counts=("width",), amounts=("iterations", "depth", *weights))
         network = make_vocoder_network(config, kwargs.get("dtype"))
-        loss = make_loss(config, network)
+        loss = MagnitudeLoss(n_fft, hop, convergence_weight, log_magnitude_weight)
         super().__init__(config, network, loss, latent_dim=channels * mel_bands, log_names=loss.names, **kwargs)
         self.build()
 
@@ -110,10 +97,10 @@ def with_vocoder(model: AudioAutoencoder, vocoder: Vocoder) -> AudioAutoencoder:
     Example:
         >>> from keras_audio_vae.models import VAE
         >>> mel = {"hop": 441, "n_fft": 1764, "mel_bands": 64}
-        >>> small = {"widths": [8, 8], "depths": [1, 1], "strides": [3]}
+        >>> small = {"widths": [8, 8], "depths": [1, 1], "strides": [3], "latent_dim": 4}
         >>> no_phase = {"waveform_bands": 0, "waveform_weight": 0, "stft_weight": 0}
-        >>> model = VAE(frontend="mel", latent_dim=4, **mel, **small, **no_phase)
-        >>> better = with_vocoder(model, Vocoder(**mel, **small))
+        >>> model = VAE(frontend="mel", **mel, **small, **no_phase)
+        >>> better = with_vocoder(model, Vocoder(**mel, width=8, depth=1))
         >>> better.reconstruct(tf.zeros([1, 1000, 1])).shape
         TensorShape([1, 1000, 1])
     """

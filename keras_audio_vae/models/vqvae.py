@@ -11,7 +11,7 @@ from keras_audio_vae.layers.quantizers import FiniteScalarQuantizer, Quantized, 
 from keras_audio_vae.layers.quantizers.residual import as_sizes
 from keras_audio_vae.losses.masking import frame_mask
 from keras_audio_vae.metrics.codes import nominal_bits_per_second
-from keras_audio_vae.models.arguments import check_arguments, linear_bands, make_loss, make_network
+from keras_audio_vae.models.arguments import LOSS_WEIGHTS, check_arguments, linear_bands, make_loss, make_network
 from keras_audio_vae.models.autoencoder import AudioAutoencoder
 from keras_audio_vae.models.batches import Batch, as_codes, as_waveform
 
@@ -136,7 +136,7 @@ class VQVAE(AudioAutoencoder):
         check_arguments(
             config,
             counts=("latent_dim", "num_codebooks"),
-            amounts=("waveform_bands",),
+            amounts=(*LOSS_WEIGHTS, "waveform_bands"),
             choices={"quantizer": QUANTIZERS},
         )
         network = make_network(config, linear_bands(config), kwargs.get("dtype"))

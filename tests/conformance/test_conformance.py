@@ -151,12 +151,12 @@ CASES = {
         lambda: kav.frontends.MelFrontEnd(22050, 315, 1260, 16), (noise(2, 945, 1),), lambda mel, x: mel.features(x)
     ),
     "VocoderNetwork": Case(
-        lambda: kav.layers.VocoderNetwork(**STAGES, **MEL, iterations=0, window=420),
+        lambda: kav.layers.VocoderNetwork(**MEL, iterations=0, width=8, depth=1),
         (noise(2, 945, 1),),
         lambda network, waveform: network.decode(network.encode(waveform)),
     ),
     "Vocoder": Case(
-        lambda: kav.models.Vocoder(**STAGES, **MEL, **NO_SPECTRA, iterations=0, window=420, mse_weight=1.0),
+        lambda: kav.models.Vocoder(**MEL, iterations=0, width=8, depth=1),
         (noise(2, 945, 1),),
         training_objective,
     ),
