@@ -90,7 +90,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", help="folders that trainers.fit wrote")
     parser.add_argument("--split", choices=SPLITS, default="test", help="part of the data that is measured (test)")
-    parser.add_argument("--pairs", type=int, default=56, help="of notes that are swapped, of each run (56)")
+    parser.add_argument(
+        "--pairs", type=int, default=56, help="of notes that are swapped, of each run, with --split=test (56)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the choice of the pairs (0)")
     parser.add_argument("--plot", help="picture of the distances over the rates")
     arguments = parser.parse_args()

@@ -1,9 +1,9 @@
 """What conversion to mel bands and back costs, with no model between: python -m benchmarks.synthesis.
 
 Each recording is analysed and synthesised again by every method at 128 and 256 bands, 32 iterations each; `librosa`
-searches phases for the magnitudes that our inversion finds, as its own takes minutes. --vocoder=runs/vocoder adds what
-that run has learnt. Distances are means over the recordings; spectral convergence is that of the STFT magnitudes at the
-front end's own window, against the original's.
+searches phases for the magnitudes that our inversion finds, as its own takes minutes. --vocoder=runs/vocoder adds that
+run of a vocoder, with the iterations that it has. Distances are means over the recordings; spectral convergence is that
+of the STFT magnitudes at the front end's own window, against the original's.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from keras_audio_vae.frontends import MelFrontEnd
 from keras_audio_vae.frontends.mel import METHODS
 from keras_audio_vae.frontends.mel_inversion import invert_mel
 from keras_audio_vae.frontends.signal import analysis_window, stft
+from keras_audio_vae.layers import VocoderNetwork
 from keras_audio_vae.metrics.reconstruction import mel_distance, multi_resolution_stft_distance
 from trainers.rundir import RunDirectory
 
@@ -40,6 +41,8 @@ def ours(bands: int, method: str) -> Conversion:
 def learnt(run: str) -> Conversion:
     """Analysis and synthesis by the vocoder of a run."""
     network = RunDirectory(run).load_model().network
+    if not isinstance(network, VocoderNetwork) or (network.hop, network.mel.n_fft) != (HOP, N_FFT):
+        raise SystemExit(f"--vocoder={run} must be the run of a vocoder with --hop={HOP} and --n_fft={N_FFT}")
     return as_graph(lambda x: network.decode(network.encode(x)))
 
 

@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from absl import flags as absl_flags
 
@@ -108,9 +108,14 @@ _HOLDS = {
 class FlagSet:
     """The settings of a command: a frozen dataclass whose every field is made by `flag`.
 
+    Attributes:
+        GROUPS: The groups of its flags in the order of the help and of the files; () for the order of declaration.
+
     Raises:
         ValueError: A value is outside of what its flag allows. The message names the flag.
     """
+
+    GROUPS: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         """Checks every value."""
@@ -351,12 +356,11 @@ def format_help(settings_class: type[FlagSet], command: str, purpose: str) -> st
 
 
 def _groups(settings_class: type[FlagSet], leave_out: Sequence[str] = ()) -> dict[str, list[dataclasses.Field]]:
-    """Sorts a class's fields by group, both in the order of their declaration."""
-    groups: dict[str, list[dataclasses.Field]] = {}
-    for field in dataclasses.fields(settings_class):
-        if field.name not in leave_out:
-            groups.setdefault(field.metadata["group"], []).append(field)
-    return groups
+    """Sorts a class's fields by group, the groups as the class says, the fields in the order of their declaration."""
+    fields = [field for field in dataclasses.fields(settings_class) if field.name not in leave_out]
+    names = settings_class.GROUPS or tuple(dict.fromkeys(field.metadata["group"] for field in fields))
+    groups = {name: [field for field in fields if field.metadata["group"] == name] for name in names}
+    return {name: members for name, members in groups.items() if members}
 
 
 def _describe(field: dataclasses.Field) -> str:

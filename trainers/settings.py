@@ -31,6 +31,8 @@ class FitSettings(FlagSet):
         ValueError: --latent_dim must be at least 1, not 0
     """
 
+    GROUPS = ("data", "augmentation", "model", "codes", "loss", "training", "run")
+
     data: str = flag(
         "fluidnotes",
         "data",
@@ -79,6 +81,7 @@ class FitSettings(FlagSet):
     hop: int = flag(210, "model", "distance of feature frames", unit="samples", least=1)
     n_fft: int = flag(840, "model", "window of the STFT and mel front ends", unit="samples", least=2)
     mel_bands: int = flag(128, "model", "bands of the mel front end", least=1)
+
     epochs: int = flag(100, "training", "stops after so many epochs; 0 = no limit", least=0)
     steps_per_epoch: int = flag(0, "training", "steps that count as an epoch; 0 = one pass", unit="steps", least=0)
     max_minutes: float = flag(
@@ -156,6 +159,7 @@ class AutoencoderSettings(FitSettings):
         'stft'
     """
 
+    frontend: str = flag("stft", "model", "what turns samples into features", choices=("stft", "waveform", "mel"))
     synthesis: str = flag(
         "joint", "model", "how a waveform is searched for mel bands", choices=("joint", "griffin_lim")
     )
@@ -163,7 +167,6 @@ class AutoencoderSettings(FitSettings):
     depths: tuple[int, ...] = flag((4, 2), "model", "residual blocks of each stage", least=0)
     strides: tuple[int, ...] = flag((3,), "model", "frame rate reductions between the stages", least=1)
     upsampling: str = flag("nearest", "model", "how the decoder raises the rate", choices=("nearest", "transposed"))
-    frontend: str = flag("stft", "model", "what turns samples into features", choices=("stft", "waveform", "mel"))
     latent_dim: int = flag(96, "model", "size of a latent vector", least=1)
     waveform_bands: int = flag(
         64,
@@ -328,7 +331,7 @@ class VocoderSettings(FitSettings):
 
     model: str = flag("vocoder", "model", "family of the model", choices=FAMILIES)
     hop: int = flag(441, "model", "distance of mel frames", unit="samples", least=1)
-    n_fft: int = flag(1764, "model", "window of the mel bands", unit="samples", least=2)
+    n_fft: int = flag(1764, "model", "window of the mel bands and of the magnitudes", unit="samples", least=2)
     mel_bands: int = flag(256, "model", "mel bands", least=1)
     iterations: int = flag(16, "model", "of the search for phases", least=0)
     width: int = flag(384, "model", "channels of the residual blocks", least=1)

@@ -7,7 +7,7 @@ from keras_audio_vae.frontends.channels import bins_to_channels, channels_to_bin
 from keras_audio_vae.frontends.signal import inverse_stft, stft
 
 POWER_FLOOR = 1e-8  # -80 dB below a bin of white noise of variance 1: under the noise of 16-bit recordings
-DRAFT_FLOOR = 1e-3  # magnitude from which a draft's bin has a say in the phase
+DRAFT_FLOOR = 1e-3  # magnitude to which a draft's softer bins are raised, to have something to start from
 MAX_LOG_GAIN = 6.0  # a bin is raised by at most e^6 = 52 dB over draft and floor: an early step cannot overflow
 
 
@@ -16,7 +16,7 @@ class STFTFrontEnd(keras.layers.Layer):
     """Log magnitude and square-root-compressed real and imaginary parts in; log gain and phase direction out.
 
     For each bin the network gives three numbers: a log gain g and a direction (u, v). With the draft's bin d and
-    m = sqrt(|d|^2 + 1e-6), the bin of the result has magnitude m e^g and the direction of d / m + (u, v). So zeros
+    m = sqrt(|d|^2 + 1e-3^2), the bin of the result has magnitude m e^g and the direction of d / m + (u, v). So zeros
     leave the draft as it is, noise is gated by a low gain, and where the draft has nothing the network decides alone.
     The direction is two numbers, not an angle: an angle has a jump that a network must learn around.
 

@@ -217,6 +217,8 @@ class AudioNetwork(keras.layers.Layer):
         """
         windows = 4 * max(self.n_fft, 2 * self.hop) + 2 * stage_hops(self.hop, self.strides)[-1]
         reach = self.encoder.reach(self.hop) + self.decoder.reach(self.hop) + windows
+        if self.vocoder is not None:
+            reach += self.vocoder.stack.reach(self.hop)
         return -(-reach // self.latent_hop) + 1
 
     @property

@@ -53,7 +53,7 @@ class HVAE(AudioAutoencoder):
         mse_weight: Weight of the mean squared error; see `ReconstructionLoss` for this and the next three.
         waveform_weight: Weight of the relative error of the waveform.
         stft_weight: Weight of the multi-resolution STFT distance.
-        mel_weight: Weight of the mel distance.
+        mel_weight: Weight of the mel distance; with frontend="mel" of the bands themselves, see `SpectrogramLoss`.
         coarse_weight: Weight of the distance, in decades, between the sound's coarse mel spectrogram and one that is
             read off z2 alone: an auxiliary term that keeps the top in use. 0 for no such term.
         coarse_bands: Mel bands of that spectrogram, one frame per frame of the bottom.

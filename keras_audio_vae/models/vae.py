@@ -50,7 +50,7 @@ class VAE(AudioAutoencoder):
         mse_weight: Weight of the mean squared error; see `ReconstructionLoss` for this and the next three.
         waveform_weight: Weight of the relative error of the waveform.
         stft_weight: Weight of the multi-resolution STFT distance.
-        mel_weight: Weight of the mel distance.
+        mel_weight: Weight of the mel distance; with frontend="mel" of the bands themselves, see `SpectrogramLoss`.
         rate_control: How the KL is weighted, see `RateControl` for this and the next four.
         beta: Weight of the KL in nats per frame; with "target" where it begins.
         target_bps: Rate to hold, bits per second.

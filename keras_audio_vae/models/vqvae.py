@@ -59,7 +59,7 @@ class VQVAE(AudioAutoencoder):
         mse_weight: Weight of the mean squared error; see `ReconstructionLoss` for this and the next three.
         waveform_weight: Weight of the relative error of the waveform.
         stft_weight: Weight of the multi-resolution STFT distance.
-        mel_weight: Weight of the mel distance.
+        mel_weight: Weight of the mel distance; with frontend="mel" of the bands themselves, see `SpectrogramLoss`.
         clipnorm: Largest norm of the global gradient; 0 for no clipping.
         seed: Of all that is random in training.
         **kwargs: Those of `keras.Model`.

@@ -153,11 +153,16 @@ CASES = {
     "VocoderNetwork": Case(
         lambda: kav.layers.VocoderNetwork(**MEL, iterations=0, width=8, depth=1),
         (noise(2, 945, 1),),
-        lambda network, waveform: network.decode(network.encode(waveform)),
+        lambda network, waveform: network.predict(network.encode(waveform)),  # what follows passes no gradient
     ),
     "Vocoder": Case(
         lambda: kav.models.Vocoder(**MEL, iterations=0, width=8, depth=1),
         (noise(2, 945, 1),),
+        training_objective,
+    ),
+    "Vocoder stereo": Case(
+        lambda: kav.models.Vocoder(**MEL, channels=2, iterations=0, width=8, depth=1),
+        (noise(2, 945, 2),),
         training_objective,
     ),
     "RateControl": Case(

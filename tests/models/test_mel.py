@@ -140,7 +140,7 @@ def test_a_vocoder_keeps_silence(vocoder):
 
 
 def test_a_vocoder_learns_where_in_its_band_a_tone_lies():
-    """A sine between the middles of two bands, of which the wide ones hold many bins."""
+    """Sines, each between the middles of two bands that hold many bins."""
     keras.utils.set_random_seed(0)
     vocoder = kav.models.Vocoder(**VOCODER)
     time = np.arange(8820) / 22050
@@ -170,8 +170,15 @@ def test_a_vocoder_of_other_bands_is_refused(model):
         kav.models.with_vocoder(model, other)
 
 
-def test_blocks_are_faded_into_each_other(model, monkeypatch):
+def test_a_vocoder_s_blocks_see_as_far_as_its_network_does(model):
+    joined = kav.models.with_vocoder(model, kav.models.Vocoder(**{**VOCODER, "depth": 4}))
+    assert (joined.context_frames - model.context_frames) * model.latent_hop == 4 * 441
+
+
+@pytest.mark.parametrize("family", ["model", "vocoder"])
+def test_blocks_are_faded_into_each_other(family, request, monkeypatch):
     """No step where two blocks meet, and elsewhere what the blocks are."""
+    model = request.getfixturevalue(family)
     monkeypatch.setattr(blockwise, "BLOCK_SECONDS", 1.0)
     sound = tf.constant(0.3 * np.sin(2 * np.pi * 220 / 22050 * np.arange(60000)), tf.float32)[tf.newaxis, :, tf.newaxis]
     whole = model.reconstruct(sound).numpy()[0, :, 0]
