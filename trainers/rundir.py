@@ -111,6 +111,7 @@ class RunDirectory:
                 f"{self.model} is not there: the run has not ended; start trainers.fit again to go on with it"
             )
         try:
+            _check_sums(self.model)
             return keras.saving.load_model(self.model)
         except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(
@@ -167,3 +168,10 @@ class RunDirectory:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _check_sums(path: Path) -> None:
+    """Compares a zip archive's members with their checksums, which those who read parts of a member do not."""
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(f"the checksum of {damaged} in it is wrong")
