@@ -37,11 +37,6 @@ class MagnitudeLoss(WeightedTerms):
     convergence_weight: float
     log_magnitude_weight: float
 
-    def __post_init__(self) -> None:
-        """Refuses a loss of no term: it would train nothing."""
-        if not self.weights:
-            raise ValueError("convergence_weight and log_magnitude_weight must not both be 0.")
-
     @property
     def all_weights(self) -> dict[str, float]:
         """See `WeightedTerms`."""

@@ -36,11 +36,6 @@ class ReconstructionLoss(WeightedTerms):
     stft_weight: float
     mel_weight: float
 
-    def __post_init__(self) -> None:
-        """Refuses a loss of no term: it would train nothing."""
-        if not self.weights:
-            raise ValueError("mse_weight, waveform_weight, stft_weight and mel_weight must not all be 0.")
-
     @property
     def all_weights(self) -> dict[str, float]:
         """See `WeightedTerms`."""

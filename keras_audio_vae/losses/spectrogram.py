@@ -35,11 +35,6 @@ class SpectrogramLoss(WeightedTerms):
     mse_weight: float
     mel_weight: float
 
-    def __post_init__(self) -> None:
-        """Refuses a loss of no term: it would train nothing."""
-        if not self.weights:
-            raise ValueError("mse_weight and mel_weight must not both be 0.")
-
     @property
     def all_weights(self) -> dict[str, float]:
         """See `WeightedTerms`."""

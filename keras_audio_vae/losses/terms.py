@@ -8,6 +8,11 @@ import tensorflow as tf
 class WeightedTerms(abc.ABC):
     """A loss that is a weighted sum of named terms; a term of weight 0 is not computed.
 
+    Those that are made are frozen dataclasses with a field NAME_weight for each term.
+
+    Raises:
+        ValueError: If all weights are 0: it would train nothing.
+
     Example:
         >>> class Squares(WeightedTerms):
         ...     all_weights = {"mse": 2.0, "mel": 0.0}
@@ -17,6 +22,13 @@ class WeightedTerms(abc.ABC):
         >>> loss.names, loss.total({"mse": tf.constant([3.0])}).numpy()
         (('mse',), array([6.], dtype=float32))
     """
+
+    def __post_init__(self) -> None:
+        """Refuses a loss of no term."""
+        if not self.weights:
+            *others, last = (f"{name}_weight" for name in self.all_weights)
+            quantity = "both" if len(others) == 1 else "all"
+            raise ValueError(f"{', '.join(others)} and {last} must not {quantity} be 0.")
 
     @property
     @abc.abstractmethod
