@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_audio_vae.layers.normalization import FrameNormalization
 from keras_audio_vae.layers.projection import SkipProjection
 from keras_audio_vae.layers.quantizers import FiniteScalarQuantizer, Quantized, ResidualVectorQuantizer
 from keras_audio_vae.layers.quantizers.residual import as_sizes
@@ -36,7 +37,9 @@ class VQVAE(AudioAutoencoder):
         strides: Frame rate reduction from each stage to the next.
         upsampling: "nearest" or "transposed".
         latent_dim: Size of the vectors that are quantised.
-        waveform_bands: How many of the latents, per channel, begin as coefficients of a lapped transform.
+        waveform_bands: How many of the latents, per channel, begin as coefficients of a lapped transform. With none the
+            vectors have no scale that means anything, and nothing to hold the one they have: they are brought to mean 0
+            and variance 1 by the statistics of the batch, without which that scale may run off (benchmarks/RESULTS.md).
         quantizer: "residual" (`num_codebooks` codebooks, each of what the one before left over; one codebook is the
             original VQ-VAE) or "scalar" (`levels` for each dimension of `num_codebooks` groups, nothing to learn).
         num_codebooks: Codes of a frame.
@@ -151,6 +154,7 @@ class VQVAE(AudioAutoencoder):
         )
         self.quantizer = quantize
         self.projection = SkipProjection(latent_dim, skip_dim=channels * linear_bands(config))
+        self.normalization = None if linear_bands(config) else FrameNormalization(per_channel=False)
         self.build()
 
     @property
@@ -232,7 +236,7 @@ class VQVAE(AudioAutoencoder):
     def objective(self, batch: Batch, step, training: bool) -> dict[str, tf.Tensor]:
         """Reconstruction terms, those of the quantizer and their sum, and how the codes are used."""
         sounding = frame_mask(batch.mask, self.latent_hop)
-        quantized = self.quantizer(self._encodings(batch.waveform), sounding, training=training)
+        quantized = self.quantizer(self._encodings(batch.waveform, sounding, training), sounding, training=training)
         mean = self.reconstruction_terms(batch, quantized.vectors)
         return {
             "loss": tf.add_n([self.reconstruction_loss.total(mean), *quantized.losses.values()]),
@@ -241,9 +245,12 @@ class VQVAE(AudioAutoencoder):
             **dict(zip(_measure_names(self.quantizer), _all_measures(quantized), strict=True)),
         }
 
-    def _encodings(self, waveform: tf.Tensor) -> tf.Tensor:
+    def _encodings(self, waveform: tf.Tensor, sounding: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
         encoding = self.network.encode(waveform)
-        return self.projection(encoding.hidden, encoding.skip)
+        encodings = self.projection(encoding.hidden, encoding.skip)
+        if self.normalization is None:
+            return encodings
+        return self.normalization(encodings, sounding, training=training)
 
 
 def _residual(config: Mapping[str, Any]) -> ResidualVectorQuantizer:

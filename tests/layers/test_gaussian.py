@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
-import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_audio_vae.layers import GaussianHead
-from keras_audio_vae.layers.gaussian import FrameNormalization
 
 
 def noise(*shape, seed=0):
@@ -83,43 +81,3 @@ def test_padding_has_no_part_in_the_statistics():
     np.testing.assert_allclose(heard.std(axis=0), np.full(8, 0.5), rtol=1e-3)
     assert (kl_by_tfp(heard, 1.0).mean(axis=0) >= 0.99 * 0.5**2 / 2).all()
     assert np.abs(head.normalization.moving_mean).max() < 0.5
-
-
-def test_padding_alone_moves_no_average():
-    layer = FrameNormalization()
-    layer(noise(2, 35, 4), sounding(35, 9), training=True)
-    before = [weight.numpy() for weight in layer.weights]
-    assert np.isfinite(layer(np.ones((2, 35, 4), np.float32), sounding(0, 0), training=True)).all()
-    for value, weight in zip(before, layer.weights, strict=True):
-        np.testing.assert_array_equal(value, weight)
-
-
-def test_two_replicas_normalise_by_the_frames_of_both(two_replicas):
-    values, masks = 3.0 + noise(4, 35, 6), sounding(35, 4, 0, 1)  # the second replica has next to nothing
-
-    def train(layer, inputs, mask):
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            outputs = layer(inputs, mask, training=True)
-            loss = tf.reduce_sum(tf.math.sin(outputs) * mask[..., None])
-        return outputs, tape.gradient(loss, inputs)
-
-    alone = FrameNormalization()
-    expected = train(alone, tf.constant(values), tf.constant(masks))
-    with two_replicas.scope():
-        shared = FrameNormalization()
-        shared.build((None, None, 6))
-
-    @tf.function(autograph=False)
-    def step():
-        def on_replica():
-            first = 2 * tf.distribute.get_replica_context().replica_id_in_sync_group
-            return train(shared, tf.constant(values)[first : first + 2], tf.constant(masks)[first : first + 2])
-
-        return two_replicas.run(on_replica)
-
-    for one, two in zip(expected, step(), strict=True):
-        together = np.concatenate(two_replicas.experimental_local_results(two))
-        np.testing.assert_allclose(together, one, rtol=1e-4, atol=1e-5)
-    for one, two in zip(alone.weights, shared.weights, strict=True):
-        np.testing.assert_allclose(two.numpy(), one.numpy(), rtol=1e-5, atol=1e-6)

@@ -15,8 +15,8 @@ SHALLOW = {"widths": [8], "depths": [1], "strides": [], "stft_weight": 0.0, "mel
 SCALAR = {**TINY, "quantizer": "scalar", "levels": [4, 3], "num_codebooks": 2}
 VARIANTS = {
     "residual": TINY,
-    "one codebook, waveform": {
-        **{**TINY, "num_codebooks": 1, "code_dim": 0, "normalize_codes": False, "frontend": "waveform"},
+    "one codebook, waveform, no linear path": {
+        **{**TINY, "num_codebooks": 1, "code_dim": 0, "frontend": "waveform", "waveform_bands": 0},
     },
     "gradient, rotation, stereo": {
         **{**TINY, "codebook_update": "gradient", "code_gradient": "rotation", "channels": 2},
@@ -88,6 +88,20 @@ def test_fewer_codebooks_give_a_coarser_sound(vqvae):
     two = vqvae.decode(codes[..., :2], 5000)  # by the graph that the other two have widened
     alone = vqvae.network.decode(vqvae.quantizer.decode(codes[..., :2]))[:, :5000]
     np.testing.assert_allclose(two, alone, atol=1e-4)
+
+
+def test_without_a_linear_path_the_scale_of_the_encoder_says_nothing():
+    """Nothing would hold it, and no loss would notice that it runs off."""
+    logs = []
+    for scale in (1.0, 1000.0):
+        keras.utils.set_random_seed(0)
+        model = opened(VQVAE(**{**TINY, **SHALLOW, "waveform_bands": 0, "num_codebooks": 1, "conscience": 2.0}))
+        for weight in model.projection.weights:
+            weight.assign(scale * weight)
+        logs.append(model.objective(model._padded(noise(4, 6300, 1)), 0, training=True))
+    assert logs[0]["commitment"] > 0.01
+    for name, value in logs[0].items():
+        np.testing.assert_allclose(logs[1][name], value, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
 def test_samples_are_drawn_from_the_codes_that_training_used(vqvae):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_audio_vae.layers.gaussian import FrameNormalization
+from keras_audio_vae.layers.normalization import FrameNormalization
 from keras_audio_vae.layers.quantizers.estimators import straight_through
 from keras_audio_vae.layers.quantizers.projections import make_projections
 from keras_audio_vae.layers.quantizers.result import Quantized
