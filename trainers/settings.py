@@ -326,15 +326,15 @@ class VocoderSettings(FitSettings):
 
     Example:
         >>> VocoderSettings().model_arguments()["iterations"]
-        16
+        10
     """
 
     model: str = flag("vocoder", "model", "family of the model", choices=FAMILIES)
     hop: int = flag(441, "model", "distance of mel frames", unit="samples", least=1)
     n_fft: int = flag(1764, "model", "window of the mel bands and of the magnitudes", unit="samples", least=2)
     mel_bands: int = flag(256, "model", "mel bands", least=1)
-    iterations: int = flag(16, "model", "of the search for phases", least=0)
-    width: int = flag(384, "model", "channels of the residual blocks", least=1)
+    iterations: int = flag(10, "model", "of the search for phases", least=0)
+    width: int = flag(256, "model", "channels of the residual blocks", least=1)
     depth: int = flag(4, "model", "residual blocks", least=0)
 
     convergence_weight: float = flag(1.0, "loss", "weight of the relative error of the magnitudes", least=0.0)

@@ -45,11 +45,11 @@ def griffin_lim(magnitudes: tf.Tensor, n_fft: int, hop: int, iterations: int = 3
     def to_magnitudes(spectrum: tf.Tensor) -> tf.Tensor:
         return scale(spectrum, magnitudes * tf.math.rsqrt(power(spectrum) + SMALLEST))
 
-    return alternate(magnitudes, to_magnitudes, n_fft, hop, iterations, momentum)
+    return alternate(first_signal(magnitudes, n_fft, hop), to_magnitudes, n_fft, hop, iterations, momentum)
 
 
 def alternate(
-    magnitudes: tf.Tensor,
+    signal: tf.Tensor,
     correct: Callable[[tf.Tensor], tf.Tensor],
     n_fft: int,
     hop: int,
@@ -62,8 +62,8 @@ def alternate(
     applying it to their spectra, for the transform is linear, and costs less.
 
     Args:
-        magnitudes: float32 [batch, frames, n_fft // 2 + 1], to begin with; the phases are `advancing_phases`.
-        correct: Makes a spectrum, complex64 of that shape, what it should be.
+        signal: float32 [batch, frames * hop], to begin with.
+        correct: Makes a spectrum, complex64 [batch, frames, n_fft // 2 + 1], what it should be.
         n_fft: Window and transform length in samples.
         hop: Samples from one frame to the next.
         iterations: Of the loop.
@@ -77,12 +77,16 @@ def alternate(
         ahead = stft(signal + momentum * (signal - before), n_fft, hop)
         return inverse_stft(correct(ahead), n_fft, hop), signal
 
-    phases = advancing_phases(magnitudes, n_fft, hop)
-    start = inverse_stft(tf.complex(magnitudes * tf.cos(phases), magnitudes * tf.sin(phases)), n_fft, hop)
     signal, _ = tf.while_loop(
-        lambda *_: True, step, (start, start), maximum_iterations=iterations, parallel_iterations=1
+        lambda *_: True, step, (signal, signal), maximum_iterations=iterations, parallel_iterations=1
     )
     return tf.stop_gradient(signal)
+
+
+def first_signal(magnitudes: tf.Tensor, n_fft: int, hop: int) -> tf.Tensor:
+    """The signal of magnitudes with `advancing_phases`: [batch, frames, n_fft // 2 + 1] -> [batch, frames * hop]."""
+    phases = advancing_phases(magnitudes, n_fft, hop)
+    return inverse_stft(tf.complex(magnitudes * tf.cos(phases), magnitudes * tf.sin(phases)), n_fft, hop)
 
 
 def advancing_phases(magnitudes: tf.Tensor, n_fft: int, hop: int) -> tf.Tensor:

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_audio_vae.frontends.griffin_lim import SMALLEST, alternate, power, scale
+from keras_audio_vae.frontends.griffin_lim import SMALLEST, alternate, first_signal, power, scale
 
 START_ITERATIONS = 5  # of `invert_mel` where something better than flat bands is to follow
 CORRECTIONS = 2  # of `band_gains`: bands overlap, so that one correction does not quite reach them
@@ -89,12 +89,32 @@ def mel_to_signal(
         Masuyama, Ueno, Ono: Signal Reconstruction from Mel-Spectrogram Based on Bi-Level Consistency of Full-Band
             Magnitude and Phase, WASPAA 2023 (the problem; there it is solved by proximal steps).
     """
+    start = first_signal(tf.sqrt(invert_mel(mel, matrix, START_ITERATIONS)), n_fft, hop)
+    return approach_bands(start, mel, matrix, n_fft, hop, iterations, momentum)
+
+
+def approach_bands(
+    signal: tf.Tensor, mel: tf.Tensor, matrix: np.ndarray, n_fft: int, hop: int, iterations: int, momentum: float
+) -> tf.Tensor:
+    """Brings the mel bands of a signal nearer to the wanted ones, with as little change as that takes.
+
+    Args:
+        signal: float32 [batch, frames * hop].
+        mel: float32 [batch, frames, bands] of powers, 0 or above.
+        matrix: See `mel_to_signal` for this and the rest.
+        n_fft: Window and transform length in samples.
+        hop: Samples from one frame to the next.
+        iterations: Of the loop.
+        momentum: How far to go on in the direction of the last change.
+
+    Returns:
+        float32 [batch, frames * hop].
+    """
 
     def to_bands(spectrum: tf.Tensor) -> tf.Tensor:
         return scale(spectrum, tf.sqrt(band_gains(power(spectrum), mel, matrix)))
 
-    start = tf.sqrt(invert_mel(mel, matrix, START_ITERATIONS))
-    return alternate(start, to_bands, n_fft, hop, iterations, momentum)
+    return alternate(signal, to_bands, n_fft, hop, iterations, momentum)
 
 
 def band_gains(powers: tf.Tensor, mel: tf.Tensor, matrix: np.ndarray) -> tf.Tensor:

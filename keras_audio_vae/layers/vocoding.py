@@ -8,22 +8,26 @@ import tensorflow as tf
 from keras_audio_vae.frontends import MelFrontEnd
 from keras_audio_vae.frontends.channels import bins_to_channels, channels_to_bins, from_mono_batch
 from keras_audio_vae.frontends.griffin_lim import SMALLEST, griffin_lim
-from keras_audio_vae.frontends.mel_inversion import START_ITERATIONS, band_gains, invert_mel
+from keras_audio_vae.frontends.mel_inversion import START_ITERATIONS, approach_bands, band_gains, invert_mel
 from keras_audio_vae.layers.stacks import Encoder
 
 MAX_LOG_GAIN = 6.0  # of a magnitude over that of its flat band, either way: 52 dB
+BAND_ITERATIONS = 4  # the last ones of the search, which hold bands and let go of magnitudes
+BAND_MOMENTUM = 0.7  # of those few; 0.9 and 0.5 are no better
 
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
 class VocoderNetwork(keras.layers.Layer):
-    """Knows where in its band a sound's power lies; `griffin_lim` finds phases for that.
+    """Knows where in its band a sound's power lies; a short search finds phases for that.
 
     A band tells how much power it holds, not in which of its bins. An inversion without knowledge (`invert_mel`) takes
     bands as flat, which merges what a band holds and leaves Griffin-Lim magnitudes that no sound has. How sounds divide
     a band, partials of one pitch above all, is learnt in minutes from the sounds themselves: a stack of residual blocks
     sees the bands of some frames around and gives a log gain for each bin of the flat spectrum, after which each band
-    gets back its power, to a twentieth of a decade in the mean. What phases there are is left to the search: a network
-    that has to invent them needs days and an adversary to sound clean.
+    gets back its power, to a twentieth of a decade in the mean. What phases there are is left to `griffin_lim`: a
+    network that has to invent them needs days and an adversary to sound clean. Predicted magnitudes are never quite
+    those of any sound, so that the last iterations hold the bands alone, as `mel_to_signal` does, and keep what the
+    spectrum of the sound found so far says of the rest.
 
     Args:
         sample_rate: In Hz.
@@ -31,7 +35,7 @@ class VocoderNetwork(keras.layers.Layer):
         hop: Samples per frame of the mel bands.
         n_fft: Window of the mel bands, and of the magnitudes, in samples.
         mel_bands: Their number.
-        iterations: Of the search.
+        iterations: Of the search; the last `BAND_ITERATIONS` are those that hold the bands.
         width: Channels of the residual blocks.
         depth: Their number; each sees one frame more to either side.
         **kwargs: Those of `keras.layers.Layer`.
@@ -54,8 +58,8 @@ class VocoderNetwork(keras.layers.Layer):
         hop: int = 441,
         n_fft: int = 1764,
         mel_bands: int = 256,
-        iterations: int = 16,
-        width: int = 384,
+        iterations: int = 10,
+        width: int = 256,
         depth: int = 4,
         **kwargs,
     ) -> None:
@@ -79,8 +83,11 @@ class VocoderNetwork(keras.layers.Layer):
 
     def decode(self, features: tf.Tensor) -> tf.Tensor:
         """The waveform of standardised mel bands: [batch, frames, bands] -> [batch, frames * hop, channels]."""
-        magnitudes = bins_to_channels(self.predict(features), self.channels)
-        return from_mono_batch(griffin_lim(magnitudes, self.mel.n_fft, self.hop, self.iterations), self.channels)
+        magnitudes, mel = bins_to_channels(self.predict(features), self.channels), self.mel.powers(features)
+        last = min(BAND_ITERATIONS, self.iterations)
+        signal = griffin_lim(magnitudes, self.mel.n_fft, self.hop, self.iterations - last)
+        signal = approach_bands(signal, mel, self.mel.matrix, self.mel.n_fft, self.hop, last, BAND_MOMENTUM)
+        return from_mono_batch(signal, self.channels)
 
     def predict(self, features: tf.Tensor) -> tf.Tensor:
         """What is compared with a sound in training: its magnitudes, on the scale of `frontends.signal.stft`.

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_audio_vae.frontends.griffin_lim import griffin_lim, power
-from keras_audio_vae.frontends.mel_inversion import invert_mel, mel_to_signal
+from keras_audio_vae.frontends.mel_inversion import approach_bands, invert_mel, mel_to_signal
 from keras_audio_vae.frontends.mel_matrix import mel_matrix
 from keras_audio_vae.frontends.signal import stft
 
@@ -54,6 +54,16 @@ def test_searching_magnitudes_too_gets_nearer_to_the_bands_than_searching_phases
     joint = distance(mel_to_signal(mel, matrix, N_FFT, HOP))
     apart = distance(griffin_lim(tf.sqrt(invert_mel(mel, matrix)), N_FFT, HOP))
     assert joint < 0.75 * apart
+
+
+def test_a_signal_that_has_the_wanted_bands_stays_and_a_softer_one_is_raised_to_them():
+    times = np.arange(20 * HOP) / RATE  # sines: no band holds the lowest and the highest bin, where noise has power too
+    signal = tf.constant(sum(np.sin(2 * np.pi * hertz * times) for hertz in (330.0, 2500.0))[np.newaxis], tf.float32)
+    mel = power(stft(signal, N_FFT, HOP)) @ MATRIX
+    there = approach_bands(signal, mel, MATRIX, N_FFT, HOP, iterations=3, momentum=0.7)
+    np.testing.assert_allclose(there, signal, atol=0.05)
+    raised = approach_bands(0.1 * signal, mel, MATRIX, N_FFT, HOP, iterations=3, momentum=0.7)
+    np.testing.assert_allclose(raised, signal, atol=0.05)
 
 
 def test_bands_of_zero_are_digital_silence_beside_a_sound():

@@ -12,7 +12,7 @@ from tests.models.shared import noise, shaken
 MEL = {"hop": 441, "n_fft": 1764, "mel_bands": 32}
 NO_PHASE = {"frontend": "mel", "waveform_bands": 0, "waveform_weight": 0.0, "stft_weight": 0.0}
 VAE = {**MEL, **NO_PHASE, "widths": [8, 16], "depths": [1, 1], "strides": [2], "latent_dim": 4}
-VOCODER = {**MEL, "iterations": 2, "width": 8, "depth": 1}
+VOCODER = {**MEL, "iterations": 5, "width": 8, "depth": 1}
 SHALLOW = {"widths": [8], "depths": [1], "strides": []}  # quick to trace
 FAMILIES = {
     "vae": lambda: kav.VAE(**{**VAE, **SHALLOW}),
@@ -156,8 +156,8 @@ def test_a_vocoder_makes_the_sound_and_is_trained_no_further(model, vocoder, tmp
     latents = model.encode(sound)
     np.testing.assert_allclose(joined.encode(sound), latents, atol=1e-5)
     bands = model.network.frontend.in_decades(model.network.predict(latents))
-    expected = vocoder.decode(vocoder.network.mel.standardize(bands))
-    np.testing.assert_allclose(joined.decode(latents), expected, atol=1e-4)
+    expected = vocoder.decode(vocoder.network.mel.standardize(bands)).numpy()
+    np.testing.assert_allclose(joined.decode(latents), expected, atol=1e-3 * np.abs(expected).max())
     assert [weight.shape for weight in joined.trainable_variables] == [w.shape for w in model.trainable_variables]
     joined.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
