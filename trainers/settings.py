@@ -296,6 +296,9 @@ class VQVAESettings(AutoencoderSettings):
     levels: tuple[int, ...] = flag((8, 6, 5), "codes", "levels of each dimension of a code", unit="scalar", least=2)
     code_dim: int = flag(0, "codes", "dimensions in which codes are compared; 0 = latent_dim", least=0)
     normalize_codes: bool = flag(False, "codes", "compares codes by their direction alone")
+    standardize_encodings: bool = flag(
+        False, "codes", "brings vectors to variance 1 before they are quantised; needs waveform_bands=0"
+    )
     codebook_update: str = flag("ema", "codes", "how codes follow what they stand for", choices=("ema", "gradient"))
     kmeans_init: bool = flag(False, "codes", "places the codes by k-means of the first batches")
     restart_threshold: float = flag(

@@ -37,9 +37,7 @@ class VQVAE(AudioAutoencoder):
         strides: Frame rate reduction from each stage to the next.
         upsampling: "nearest" or "transposed".
         latent_dim: Size of the vectors that are quantised.
-        waveform_bands: How many of the latents, per channel, begin as coefficients of a lapped transform. With none the
-            vectors have no scale that means anything, and nothing to hold the one they have: they are brought to mean 0
-            and variance 1 by the statistics of the batch, without which that scale may run off (benchmarks/RESULTS.md).
+        waveform_bands: How many of the latents, per channel, begin as coefficients of a lapped transform.
         quantizer: "residual" (`num_codebooks` codebooks, each of what the one before left over; one codebook is the
             original VQ-VAE) or "scalar" (`levels` for each dimension of `num_codebooks` groups, nothing to learn).
         num_codebooks: Codes of a frame.
@@ -48,6 +46,10 @@ class VQVAE(AudioAutoencoder):
         levels: Of each dimension of a code of "scalar".
         code_dim: Dimensions in which codes are compared with "residual"; 0 for latent_dim.
         normalize_codes: Whether codes and what they stand for are compared on the unit sphere.
+        standardize_encodings: Whether vectors are brought to mean 0 and variance 1, by the statistics of the batch,
+            before they are quantised. For one codebook: nothing else holds the scale of what a lone code stands for,
+            which may run off in the first steps and take the network along (benchmarks/RESULTS.md). Several hold each
+            other and do better without; so does a linear path, whose coefficients have a scale, and which excludes it.
         codebook_update: "ema" or "gradient", see `VectorQuantizer` for this and all up to `commitment_weight`.
         kmeans_init: Whether the first batches place the codes. With a conscience they find their places by themselves
             (benchmarks/RESULTS.md).
@@ -106,6 +108,7 @@ class VQVAE(AudioAutoencoder):
         levels: Sequence[int] = (8, 6, 5),
         code_dim: int = 0,
         normalize_codes: bool = False,
+        standardize_encodings: bool = False,
         codebook_update: str = "ema",
         kmeans_init: bool = False,
         restart_threshold: float = 0.0,
@@ -129,7 +132,8 @@ class VQVAE(AudioAutoencoder):
             "widths": list(widths), "depths": list(depths), "strides": list(strides), "upsampling": upsampling,
             "latent_dim": latent_dim, "waveform_bands": waveform_bands, "quantizer": quantizer,
             "num_codebooks": num_codebooks, "codebook_size": as_sizes(codebook_size), "levels": list(levels),
-            "code_dim": code_dim, "normalize_codes": normalize_codes, "codebook_update": codebook_update,
+            "code_dim": code_dim, "normalize_codes": normalize_codes,
+            "standardize_encodings": standardize_encodings, "codebook_update": codebook_update,
             "kmeans_init": kmeans_init, "restart_threshold": restart_threshold, "conscience": conscience,
             "code_gradient": code_gradient, "evenness_weight": evenness_weight, "commitment": commitment,
             "commitment_weight": commitment_weight, "quantizer_dropout": quantizer_dropout, "mse_weight": mse_weight,
@@ -142,6 +146,10 @@ class VQVAE(AudioAutoencoder):
             amounts=(*LOSS_WEIGHTS, "waveform_bands"),
             choices={"quantizer": QUANTIZERS},
         )
+        if standardize_encodings and linear_bands(config):
+            raise ValueError(
+                "standardize_encodings needs waveform_bands=0: coefficients of the linear path have a scale of their own."
+            )
         network = make_network(config, linear_bands(config), kwargs.get("dtype"))
         loss = make_loss(config, network)
         quantize = _MAKERS[quantizer](config)
@@ -154,7 +162,7 @@ class VQVAE(AudioAutoencoder):
         )
         self.quantizer = quantize
         self.projection = SkipProjection(latent_dim, skip_dim=channels * linear_bands(config))
-        self.normalization = None if linear_bands(config) else FrameNormalization(per_channel=False)
+        self.normalization = FrameNormalization(per_channel=False) if standardize_encodings else None
         self.build()
 
     @property

@@ -15,8 +15,9 @@ SHALLOW = {"widths": [8], "depths": [1], "strides": [], "stft_weight": 0.0, "mel
 SCALAR = {**TINY, "quantizer": "scalar", "levels": [4, 3], "num_codebooks": 2}
 VARIANTS = {
     "residual": TINY,
-    "one codebook, waveform, no linear path": {
-        **{**TINY, "num_codebooks": 1, "code_dim": 0, "frontend": "waveform", "waveform_bands": 0},
+    "one codebook, waveform, standardised": {
+        **{**TINY, "num_codebooks": 1, "code_dim": 0, "frontend": "waveform"},
+        **{"waveform_bands": 0, "standardize_encodings": True},
     },
     "gradient, rotation, stereo": {
         **{**TINY, "codebook_update": "gradient", "code_gradient": "rotation", "channels": 2},
@@ -90,12 +91,13 @@ def test_fewer_codebooks_give_a_coarser_sound(vqvae):
     np.testing.assert_allclose(two, alone, atol=1e-4)
 
 
-def test_without_a_linear_path_the_scale_of_the_encoder_says_nothing():
+def test_the_scale_of_standardised_encodings_says_nothing():
     """Nothing would hold it, and no loss would notice that it runs off."""
+    tiny = {**TINY, **SHALLOW, "waveform_bands": 0, "num_codebooks": 1, "conscience": 2.0}
     logs = []
     for scale in (1.0, 1000.0):
         keras.utils.set_random_seed(0)
-        model = opened(VQVAE(**{**TINY, **SHALLOW, "waveform_bands": 0, "num_codebooks": 1, "conscience": 2.0}))
+        model = opened(VQVAE(**tiny, standardize_encodings=True))
         for weight in model.projection.weights:
             weight.assign(scale * weight)
         logs.append(model.objective(model._padded(noise(4, 6300, 1)), 0, training=True))
@@ -177,7 +179,10 @@ def test_what_are_no_codes_of_the_model_is_refused(vqvae, codes, message):
         vqvae.decode(codes)
 
 
-@pytest.mark.parametrize("changes", [{"quantizer": "vector"}, {"num_codebooks": 0}, {"commitment": "none"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"quantizer": "vector"}, {"num_codebooks": 0}, {"commitment": "none"}, {"standardize_encodings": True}],
+)
 def test_arguments_that_make_no_model_are_refused_by_name(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         VQVAE(**{**TINY, **changes})
