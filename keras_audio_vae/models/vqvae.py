@@ -148,7 +148,7 @@ class VQVAE(AudioAutoencoder):
         )
         if standardize_encodings and linear_bands(config):
             raise ValueError(
-                "standardize_encodings needs waveform_bands=0: coefficients of the linear path have a scale of their own."
+                "standardize_encodings needs waveform_bands=0: the linear path's coefficients have their own scale."
             )
         network = make_network(config, linear_bands(config), kwargs.get("dtype"))
         loss = make_loss(config, network)
