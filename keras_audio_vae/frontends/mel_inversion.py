@@ -7,6 +7,7 @@ from keras_audio_vae.frontends.griffin_lim import SMALLEST, alternate, first_sig
 
 START_ITERATIONS = 5  # of `invert_mel` where something better than flat bands is to follow
 CORRECTIONS = 2  # of `band_gains`: bands overlap, so that one correction does not quite reach them
+MOMENTUM = 0.9  # nearer than 0.99 where the magnitudes move too
 BLOCKS = 8  # of a mel matrix' columns: 4 times faster than the whole
 
 
@@ -56,7 +57,7 @@ def invert_mel(mel: tf.Tensor, matrix: np.ndarray, iterations: int = 20) -> tf.T
 
 
 def mel_to_signal(
-    mel: tf.Tensor, matrix: np.ndarray, n_fft: int, hop: int, iterations: int = 32, momentum: float = 0.9
+    mel: tf.Tensor, matrix: np.ndarray, n_fft: int, hop: int, iterations: int = 32, momentum: float = MOMENTUM
 ) -> tf.Tensor:
     """A signal whose mel bands are near the given ones: magnitudes and phases are found together.
 
@@ -70,7 +71,7 @@ def mel_to_signal(
         n_fft: Window and transform length in samples, a multiple of `hop`.
         hop: Samples from one frame to the next.
         iterations: Of the loop.
-        momentum: See `griffin_lim`; 0.9 gets nearer than 0.99 here, where the magnitudes move too.
+        momentum: See `griffin_lim`.
 
     Returns:
         float32 [batch, frames * hop]; digital silence for bands of zero.
@@ -94,7 +95,13 @@ def mel_to_signal(
 
 
 def approach_bands(
-    signal: tf.Tensor, mel: tf.Tensor, matrix: np.ndarray, n_fft: int, hop: int, iterations: int, momentum: float
+    signal: tf.Tensor,
+    mel: tf.Tensor,
+    matrix: np.ndarray,
+    n_fft: int,
+    hop: int,
+    iterations: int,
+    momentum: float = MOMENTUM,
 ) -> tf.Tensor:
     """Brings the mel bands of a signal nearer to the wanted ones, with as little change as that takes.
 

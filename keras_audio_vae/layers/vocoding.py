@@ -12,8 +12,7 @@ from keras_audio_vae.frontends.mel_inversion import START_ITERATIONS, approach_b
 from keras_audio_vae.layers.stacks import Encoder
 
 MAX_LOG_GAIN = 6.0  # of a magnitude over that of its flat band, either way: 52 dB
-BAND_ITERATIONS = 4  # the last ones of the search, which hold bands and let go of magnitudes
-BAND_MOMENTUM = 0.7  # of those few; 0.9 and 0.5 are no better
+BAND_ITERATIONS = 3  # the last ones of the search, which hold bands and let go of magnitudes
 
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
@@ -58,7 +57,7 @@ class VocoderNetwork(keras.layers.Layer):
         hop: int = 441,
         n_fft: int = 1764,
         mel_bands: int = 256,
-        iterations: int = 10,
+        iterations: int = 9,
         width: int = 256,
         depth: int = 4,
         **kwargs,
@@ -86,7 +85,7 @@ class VocoderNetwork(keras.layers.Layer):
         magnitudes, mel = bins_to_channels(self.predict(features), self.channels), self.mel.powers(features)
         last = min(BAND_ITERATIONS, self.iterations)
         signal = griffin_lim(magnitudes, self.mel.n_fft, self.hop, self.iterations - last)
-        signal = approach_bands(signal, mel, self.mel.matrix, self.mel.n_fft, self.hop, last, BAND_MOMENTUM)
+        signal = approach_bands(signal, mel, self.mel.matrix, self.mel.n_fft, self.hop, last)
         return from_mono_batch(signal, self.channels)
 
     def predict(self, features: tf.Tensor) -> tf.Tensor:
