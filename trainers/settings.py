@@ -329,14 +329,14 @@ class VocoderSettings(FitSettings):
 
     Example:
         >>> VocoderSettings().model_arguments()["iterations"]
-        9
+        14
     """
 
     model: str = flag("vocoder", "model", "family of the model", choices=FAMILIES)
     hop: int = flag(441, "model", "distance of mel frames", unit="samples", least=1)
     n_fft: int = flag(1764, "model", "window of the mel bands and of the magnitudes", unit="samples", least=2)
     mel_bands: int = flag(256, "model", "mel bands", least=1)
-    iterations: int = flag(9, "model", "of the search for phases", least=0)
+    iterations: int = flag(14, "model", "of the search for phases", least=0)
     width: int = flag(256, "model", "channels of the residual blocks", least=1)
     depth: int = flag(4, "model", "residual blocks", least=0)
 

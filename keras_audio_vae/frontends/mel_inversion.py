@@ -8,7 +8,7 @@ from keras_audio_vae.frontends.griffin_lim import SMALLEST, alternate, first_sig
 START_ITERATIONS = 5  # of `invert_mel` where something better than flat bands is to follow
 CORRECTIONS = 2  # of `band_gains`: bands overlap, so that one correction does not quite reach them
 MOMENTUM = 0.9  # nearer than 0.99 where the magnitudes move too
-BLOCKS = 8  # of a mel matrix' columns: 4 times faster than the whole
+BLOCKS = 4  # of a mel matrix' columns: 4 times faster than the whole
 
 
 def invert_mel(mel: tf.Tensor, matrix: np.ndarray, iterations: int = 20) -> tf.Tensor:

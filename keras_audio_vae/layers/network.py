@@ -119,7 +119,7 @@ class AudioNetwork(keras.layers.Layer):
         if vocoder is not None:
             if self.mel is None or not self.mel.has_bands_of(vocoder.mel):
                 raise ValueError(
-                    "A vocoder needs frontend=mel, with the hop, n_fft, mel_bands and rate of the vocoder's own."
+                    "A vocoder needs frontend=mel, with the hop, n_fft, mel_bands, rate and channels that are its own."
                 )
             vocoder.trainable = False
         self.linear_path = LappedTransform(frame_hop, waveform_bands, channels) if waveform_bands else None

@@ -1,6 +1,7 @@
 """Batch normalisation that knows what is padding, and that every replica shares."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_audio_vae.layers.replicas import replica_mean
@@ -67,6 +68,7 @@ class FrameNormalization(keras.layers.Layer):
     def _measure(self, inputs: tf.Tensor, sounding: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and variance over the sounding frames of all replicas; moves the averages towards them."""
         kept = sounding[:, :, tf.newaxis]
+        inputs = tf.where(kept > 0.0, inputs, 0.0)  # what does not count may be NaN
         count, total = replica_mean([tf.reduce_sum(sounding), tf.reduce_sum(kept * inputs, axis=[0, 1])])
         mean = tf.math.divide_no_nan(total, count)
         deviations = replica_mean(tf.reduce_sum(kept * tf.square(inputs - mean), axis=[0, 1]))
@@ -76,7 +78,7 @@ class FrameNormalization(keras.layers.Layer):
         step = tf.where(counts, 1.0 - self.momentum, 0.0)
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance), (self.seen, 1.0)):
             moving.assign_add(step * (tf.where(counts, value, 0.0) - moving))
-        return mean, variance
+        return tf.where(finite, mean, np.nan), variance  # an infinite variance would hide what went wrong behind zeros
 
     @staticmethod
     def _evened(deviations: tf.Tensor) -> tf.Tensor:

@@ -12,7 +12,7 @@ from keras_audio_vae.frontends.mel_inversion import START_ITERATIONS, approach_b
 from keras_audio_vae.layers.stacks import Encoder
 
 MAX_LOG_GAIN = 6.0  # of a magnitude over that of its flat band, either way: 52 dB
-BAND_ITERATIONS = 3  # the last ones of the search, which hold bands and let go of magnitudes
+BAND_ITERATIONS = 4  # the last ones of the search, which hold bands and let go of magnitudes
 
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
@@ -57,7 +57,7 @@ class VocoderNetwork(keras.layers.Layer):
         hop: int = 441,
         n_fft: int = 1764,
         mel_bands: int = 256,
-        iterations: int = 9,
+        iterations: int = 14,
         width: int = 256,
         depth: int = 4,
         **kwargs,

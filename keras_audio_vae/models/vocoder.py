@@ -24,7 +24,7 @@ class Vocoder(AudioAutoencoder):
         hop: Samples per frame of the mel bands; 441 gives 50 frames per second at 22,050 Hz.
         n_fft: Their window in samples; 1,764 resolve the narrowest of 256 bands.
         mel_bands: Their number.
-        iterations: Of the search for phases. 9 are about where more would take longer than they are worth.
+        iterations: Of the search for phases. 14 are about where more would take longer than they are worth.
         width: Channels of the residual blocks, see `VocoderNetwork`.
         depth: Their number.
         convergence_weight: Weight of the relative error of the magnitudes, the loud ones; see `MagnitudeLoss`.
@@ -50,7 +50,7 @@ class Vocoder(AudioAutoencoder):
         hop: int = 441,
         n_fft: int = 1764,
         mel_bands: int = 256,
-        iterations: int = 9,
+        iterations: int = 14,
         width: int = 256,
         depth: int = 4,
         convergence_weight: float = 1.0,

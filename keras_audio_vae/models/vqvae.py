@@ -10,6 +10,7 @@ from keras_audio_vae.layers.normalization import FrameNormalization
 from keras_audio_vae.layers.projection import SkipProjection
 from keras_audio_vae.layers.quantizers import FiniteScalarQuantizer, Quantized, ResidualVectorQuantizer
 from keras_audio_vae.layers.quantizers.residual import as_sizes
+from keras_audio_vae.layers.replicas import replica_mean
 from keras_audio_vae.losses.masking import frame_mask
 from keras_audio_vae.metrics.codes import nominal_bits_per_second
 from keras_audio_vae.models.arguments import LOSS_WEIGHTS, check_arguments, linear_bands, make_loss, make_network
@@ -46,10 +47,11 @@ class VQVAE(AudioAutoencoder):
         levels: Of each dimension of a code of "scalar".
         code_dim: Dimensions in which codes are compared with "residual"; 0 for latent_dim.
         normalize_codes: Whether codes and what they stand for are compared on the unit sphere.
-        standardize_encodings: Whether vectors are brought to mean 0 and variance 1, by the statistics of the batch,
-            before they are quantised. For one codebook: nothing else holds the scale of what a lone code stands for,
-            which may run off in the first steps and take the network along (benchmarks/RESULTS.md). Several hold each
-            other and do better without; so does a linear path, whose coefficients have a scale, and which excludes it.
+        standardize_encodings: Whether vectors are brought to variance 1, by the statistics of the batch, before they
+            are quantised (those of "scalar" are in any case, dimension by dimension). For one codebook: nothing else
+            holds the scale of what a lone code stands for, which may run off in the first steps and take the network
+            along (benchmarks/RESULTS.md). Several hold each other and do better without; so does a linear path, whose
+            coefficients have a scale, and which excludes it.
         codebook_update: "ema" or "gradient", see `VectorQuantizer` for this and all up to `commitment_weight`.
         kmeans_init: Whether the first batches place the codes. With a conscience they find their places by themselves
             (benchmarks/RESULTS.md).
@@ -150,6 +152,8 @@ class VQVAE(AudioAutoencoder):
             raise ValueError(
                 "standardize_encodings needs waveform_bands=0: the linear path's coefficients have their own scale."
             )
+        if standardize_encodings and quantizer == "scalar":
+            raise ValueError("standardize_encodings is for quantizer=residual: a scalar one does so by itself.")
         network = make_network(config, linear_bands(config), kwargs.get("dtype"))
         loss = make_loss(config, network)
         quantize = _MAKERS[quantizer](config)
@@ -246,10 +250,12 @@ class VQVAE(AudioAutoencoder):
         sounding = frame_mask(batch.mask, self.latent_hop)
         quantized = self.quantizer(self._encodings(batch.waveform, sounding, training), sounding, training=training)
         mean = self.reconstruction_terms(batch, quantized.vectors)
+        # Each replica has its part of them, however much of its rows is padding: not what a mean over examples expects.
+        losses = {name: replica_mean(part) for name, part in quantized.losses.items()}
         return {
-            "loss": tf.add_n([self.reconstruction_loss.total(mean), *quantized.losses.values()]),
+            "loss": tf.add_n([self.reconstruction_loss.total(mean), *losses.values()]),
             **mean,
-            **quantized.losses,
+            **losses,
             **dict(zip(_measure_names(self.quantizer), _all_measures(quantized), strict=True)),
         }
 

@@ -189,8 +189,8 @@ def _plain(value: Any) -> Any:
 def fingerprint(model: Any) -> str:
     """Sixteen digits that tell a trained model from every other: of its family, its arguments and its weights.
 
-    What does not change what codes stand for is left out: the model's name, its dtype policy, and the state of training
-    beside the weights. A model that was saved and loaded has the fingerprint that it had.
+    All arguments count, those of training too. What is left out is the model's name, its dtype policy, and the state of
+    training beside the weights. A model that was saved and loaded has the fingerprint that it had.
 
     Args:
         model: an `AudioAutoencoder`.

@@ -21,6 +21,12 @@ def test_one_deviation_for_all_channels_keeps_their_proportions():
     np.testing.assert_allclose(heard, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_padding_that_is_not_a_number_does_not_spoil_what_counts():
+    mask = sounding(35, 20)
+    inputs = np.where(mask[..., None] > 0, noise(2, 35, 4), np.nan)
+    assert np.isfinite(FrameNormalization()(inputs, mask, training=True).numpy()[mask > 0]).all()
+
+
 def test_outside_training_the_statistics_are_those_of_the_latest_batches():
     layer = FrameNormalization(per_channel=False)
     inputs = 2.0 + 3.0 * noise(4, 35, 6)

@@ -201,6 +201,28 @@ def test_a_run_whose_encodings_are_not_finite_names_the_step_and_its_recordings(
         np.testing.assert_array_equal(stage.codebook.usage.histogram, histogram)
 
 
+def test_an_evaluation_on_two_replicas_counts_rows_of_padding_as_one_does(two_replicas):
+    data = {"waveform": noise(8, 2100, 1), "mask": np.repeat([[1.0]] * 6 + [[0.0]] * 2, 2100, axis=1)}
+    results = []
+    for where in (tf.distribute.get_strategy(), two_replicas):
+        keras.utils.set_random_seed(0)
+        with where.scope():
+            model = opened(VQVAE(**{**TINY, **SHALLOW, "num_codebooks": 1, "code_dim": 0}))
+            model.compile(jit_compile=False)
+        results.append(model.evaluate(data, batch_size=8, verbose=0, return_dict=True))
+    assert results[0]["commitment"] > 0.0
+    assert results[1] == pytest.approx(results[0], rel=1e-4)
+
+
+def test_encodings_beyond_float32_are_told_and_not_hidden_by_standardising_them():
+    model = VQVAE(**{**TINY, **SHALLOW, "waveform_bands": 0}, standardize_encodings=True)
+    for weight in model.projection.weights:
+        weight.assign(1e22 * (1.0 + weight))
+    model.compile(keras.optimizers.SGD(1e-3), run_eagerly=True)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="infinity"):
+        model.train_on_batch(noise(2, 2100, 1))
+
+
 def test_two_replicas_reach_the_codes_weights_and_logs_of_one(two_replicas):
     results = []
     for where in (tf.distribute.get_strategy(), two_replicas):

@@ -25,6 +25,7 @@ from keras_audio_vae.layers.replicas import replica_sum
 
 MOST_CODES = 2**24  # of a group: codes are int32, and a count of each is kept
 SLACK = 1e-3  # how far the bounded values reach beyond the outermost level, which could not be reached otherwise
+MOST_SLACK = 0.25  # in levels: half a level beyond is the next one, which is none
 
 
 @keras.saving.register_keras_serializable("keras_audio_vae")
@@ -171,7 +172,7 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         if self.normalization is not None:
             values = self.normalization(values, counted, training=training)
         levels = np.tile(np.array(self.levels, np.float64), self.num_codebooks)
-        half = (levels - 1) * (1 + SLACK) / 2
+        half = (levels - 1) / 2 + np.minimum(SLACK * (levels - 1) / 2, MOST_SLACK)
         offset = np.where(levels % 2 == 0, 0.5, 0.0)
         shift = np.arctanh(offset / half)
         return tf.tanh(values + shift.astype(np.float32)) * half.astype(np.float32) - offset.astype(np.float32)

@@ -87,13 +87,12 @@ class Tokens(NamedTuple):
         return replica_sum(drawn), tf.minimum(total, rows)
 
 
-def as_tokens(vectors: tf.Tensor, weights: tf.Tensor, source: tf.Tensor | None = None) -> Tokens:
+def as_tokens(vectors: tf.Tensor, weights: tf.Tensor) -> Tokens:
     """Puts the vectors of a batch in a row, and counts them over all replicas.
 
     Args:
         vectors: float32 [batch, frames, dim]; their gradient is stopped.
         weights: float32 [batch, frames], 1 or 0. What padding holds does not matter, be it NaN.
-        source: What the vectors were made of, where that may hide what is not finite.
 
     Returns:
         The tokens.
@@ -105,8 +104,7 @@ def as_tokens(vectors: tf.Tensor, weights: tf.Tensor, source: tf.Tensor | None =
     """
     values, weights = counted_rows(tf.stop_gradient(vectors), weights), tf.reshape(weights, [-1])
     place, replicas = replica_place()
-    judged = values if source is None else counted_rows(source, weights)
-    finite = tf.reduce_all(tf.math.is_finite(tf.reduce_sum(tf.square(judged), axis=-1)))  # squares overflow first
+    finite = tf.reduce_all(tf.math.is_finite(tf.reduce_sum(tf.square(values), axis=-1)))  # squares overflow first
     counts, broken = replica_sum(
         [tf.one_hot(place, replicas) * tf.reduce_sum(weights), 1.0 - tf.cast(finite, tf.float32)]
     )

@@ -77,8 +77,8 @@ class VectorQuantizer(keras.layers.Layer):
         kmeans_init: Whether the codes begin at the centres of the first 4 * K tokens (k-means++ and Lloyd's
             iterations), as in SoundStream, arXiv 2107.03312. Until then, for the first steps of training, vectors pass
             as they are (through the linear maps of `code_dim`), cost nothing, and their codes say nothing. Otherwise
-            codes begin at random, of mean 0 and deviation 1: where the vectors are of another mean or scale a few take
-            them all. `models.VQVAE` does without, whose encodings are of about that scale, and is no worse for it
+            codes begin at random, of about length 1: where the vectors are of another mean or scale a few take them
+            all, until a conscience brings in the others. `models.VQVAE` does so, and is no worse for it
             (benchmarks/RESULTS.md).
         code_dim: Dimensions in which codes are compared, behind a learnt linear map and before one back (factorised
             codes: Yu et al., arXiv 2110.04627; 8 in DAC, arXiv 2306.06546): few dimensions are filled more evenly, and

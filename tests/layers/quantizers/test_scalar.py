@@ -144,3 +144,9 @@ def test_values_too_large_to_be_squared_leave_the_statistics_alone():
     quantizer(tf.fill([40, 100, 2], 1e18) * tf.random.stateless_normal([40, 100, 2], [0, 2]), training=True)
     for weight, value in zip(quantizer.normalization.weights, before, strict=True):
         np.testing.assert_array_equal(weight, value, err_msg=weight.path)
+
+
+def test_many_levels_have_no_code_beyond_the_outermost():
+    quantizer = FiniteScalarQuantizer(dim=1, levels=[1500])
+    codes = quantizer.encode(tf.constant([[[-1e3], [1e3]]]))
+    assert codes.numpy().ravel().tolist() == [0, 1499]
