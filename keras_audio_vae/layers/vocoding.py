@@ -82,9 +82,9 @@ class VocoderNetwork(keras.layers.Layer):
 
     def decode(self, features: tf.Tensor) -> tf.Tensor:
         """The waveform of standardised mel bands: [batch, frames, bands] -> [batch, frames * hop, channels]."""
-        magnitudes, mel = bins_to_channels(self.predict(features), self.channels), self.mel.powers(features)
+        mel = self.mel.powers(features)
         last = min(BAND_ITERATIONS, self.iterations)
-        signal = griffin_lim(magnitudes, self.mel.n_fft, self.hop, self.iterations - last)
+        signal = griffin_lim(self._magnitudes(features, mel), self.mel.n_fft, self.hop, self.iterations - last)
         signal = approach_bands(signal, mel, self.mel.matrix, self.mel.n_fft, self.hop, last)
         return from_mono_batch(signal, self.channels)
 
@@ -97,12 +97,15 @@ class VocoderNetwork(keras.layers.Layer):
         Returns:
             float32 [batch, frames, channels * (n_fft // 2 + 1)], 0 or above.
         """
-        mel, log_gains = self.mel.powers(features), bins_to_channels(self.head(self.stack(features)), self.channels)
+        return channels_to_bins(self._magnitudes(features, self.mel.powers(features)), self.channels)
+
+    def _magnitudes(self, features: tf.Tensor, mel: tf.Tensor) -> tf.Tensor:
+        """Each channel's: features and their bands as powers -> [batch * channels, frames, n_fft // 2 + 1]."""
+        log_gains = bins_to_channels(self.head(self.stack(features)), self.channels)
         gains = tf.exp(2.0 * tf.clip_by_value(log_gains, -MAX_LOG_GAIN, MAX_LOG_GAIN))
         powers = invert_mel(mel, self.mel.matrix, START_ITERATIONS) * gains
         powers *= band_gains(powers, mel, self.mel.matrix)
-        magnitudes = powers * tf.math.rsqrt(powers + SMALLEST)  # the root; its gradient is finite, and silence is 0
-        return channels_to_bins(magnitudes, self.channels)
+        return powers * tf.math.rsqrt(powers + SMALLEST)  # the root; its gradient is finite, and silence is 0
 
     def build(self, input_shape: tuple | None = None) -> None:
         """Nothing of its own: models build it by running `encode` and `decode` once."""
